@@ -1,0 +1,44 @@
+# Targets with a line each: make
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+CONFIG := configs/cyclemlp_maskrcnn_digits.py
+WORK := work_dirs/demo
+
+.PHONY: help setup demo test lint format clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: $(STAMP)  ## set up the environment in .venv (make VENV=... PYTHON=python3.11 for others)
+
+demo: $(STAMP)  ## train, test and show a small Mask R-CNN on drawn digits
+	$(BIN)/python tools/train.py $(CONFIG) --work-dir $(WORK)
+	$(BIN)/python tools/test.py $(CONFIG) $$(cat $(WORK)/last_checkpoint) --work-dir $(WORK) --show-dir $(WORK)/pictures
+	$(BIN)/python tools/report.py $(WORK)
+
+test: $(STAMP)  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP)  ## mend what ruff can and format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove what runs and builds made; .venv stays
+	rm -rf work_dirs data/digit_scenes build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# The stamp is written last, so that a set-up that failed or was interrupted is taken up again.
+$(STAMP): requirements/lock.txt requirements/install.sh setup.py
+	PYTHON="$(PYTHON)" bash requirements/install.sh "$(VENV)"
+	@touch $@
+
+# It counts for nothing where the environment's Python is gone.
+ifeq ($(realpath $(BIN)/python),)
+.PHONY: $(STAMP)
+endif

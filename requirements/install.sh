@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Sets up a virtual environment with the locked packages and this one: [PYTHON=python3.11] install.sh [VENV]
+# After a failure or an interruption, run it again.
+set -euo pipefail
+trap 'exit 130' INT
+cd "$(dirname "$0")/.."
+venv=${1:-.venv}
+python=${PYTHON:-python3}
+py=$venv/bin/python
+lock=requirements/lock.txt
+mmcv=$(grep '^onedl-mmcv==' "$lock")
+
+say() { printf '[%3d s] %s\n' "$SECONDS" "$*"; }
+die() { printf 'set-up: %s\n' "$*" >&2; exit 1; }
+pip() { PYTHONWARNINGS=ignore "$py" -m pip "$1" -qq --no-deps --no-build-isolation "${@:2}"; }
+
+# pip, killed midway, leaves packages that look installed: where .unfinished is found, the environment is built anew.
+install() {
+    touch "$venv/.unfinished"
+    pip install "$@"
+    rm "$venv/.unfinished"
+}
+
+# pip's cache hands out an mmcv that was built for another torch, or without CUDA: only a look inside tells.
+mmcv_works() {
+    "$py" - "${mmcv#*==}" "$build" <<'EOF'
+import sys, torch, mmcv._ext
+from mmcv.ops import get_compiling_cuda_version
+cuda_missing = sys.argv[2] == 'CUDA' and get_compiling_cuda_version() == 'not available'
+sys.exit(mmcv.__version__ != sys.argv[1] or cuda_missing)
+EOF
+}
+
+# In pip's build isolation it would not see torch and leave out mmcv._ext without an error.
+# -g0 undoes the -g of Python's own flags, which takes as long again.
+install_mmcv() {
+    local begin=$SECONDS gpu=(FORCE_CUDA=1)
+    [ "$build" = CUDA ] || gpu=(FORCE_CUDA=0 CUDA_VISIBLE_DEVICES=)
+    (export "${gpu[@]}" CFLAGS='-O2 -g0' CXXFLAGS='-O2 -g0' MAX_JOBS="${MAX_JOBS:-$(nproc)}"
+        pip wheel "$@" -w "$venv/wheels" "$mmcv") ||
+        die "mmcv was not built: it takes a C++ compiler and Python's header files (on Debian: g++, python3-dev)."
+    install --force-reinstall --no-index --find-links "$venv/wheels" "$mmcv"
+    rm -r "$venv/wheels"
+    say "mmcv for $build installed, in $((SECONDS - begin)) s"
+}
+
+if [ -e "$venv/.unfinished" ] ||
+    ! "$py" -c 'import sys, pip; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null; then
+    version=$("$python" -c 'import platform; print(platform.python_version())') || die "$python does not run."
+    [[ $version =~ ^3\.1[0-2]\. ]] ||
+        die "$python is Python $version; 3.10, 3.11 or 3.12 is needed: choose one with 'make PYTHON=python3.11'."
+    [ -f "$venv/pyvenv.cfg" ] || [ -z "$(ls -A "$venv" 2>/dev/null)" ] ||
+        die "$venv is no virtual environment: remove it or choose another folder with 'make VENV=...'."
+    say "new environment in $venv, Python $version"
+    "$python" -m venv --clear "$venv"
+fi
+
+say "locked packages (4.8 GB in a new environment, most of it torch and its CUDA libraries)"
+install -r <(grep -E '^(pip|setuptools|wheel)==' "$lock")
+install -r <(grep -v '^onedl-mmcv==' "$lock")
+
+# CUDA takes a GPU and an nvcc of the major version of torch's own CUDA: torch refuses another one.
+build=$("$py" - <<'EOF'
+import subprocess, torch
+nvcc = ''
+if torch.cuda.is_available():
+    from torch.utils.cpp_extension import CUDA_HOME
+    nvcc = subprocess.getoutput(f"'{CUDA_HOME}/bin/nvcc' --version")
+print('CUDA' if nvcc and f'release {torch.version.cuda.split(".")[0]}.' in nvcc else 'CPU')
+EOF
+)
+if mmcv_works 2>/dev/null; then
+    say "mmcv for $build is in place already"
+else
+    say "mmcv for $build: at once from pip's cache, else from source (5 to 13 minutes on 2 cores)"
+    install_mmcv
+    if ! mmcv_works 2>/dev/null; then
+        say "pip's cached mmcv is of another torch or lacks CUDA: from source (5 to 13 minutes on 2 cores)"
+        install_mmcv --no-cache-dir
+        mmcv_works || die "mmcv was built but does not work for $build."
+    fi
+fi
+
+say "this package, then a look at what imports"
+install -e .
+"$py" -W ignore - <<'EOF'
+import cv2, mmcv._ext, mmdet.apis, mmengine, mmpretrain.apis, mmseg.apis, torch, torchvision
+modules = torch, torchvision, mmengine, mmcv, mmdet, mmseg, mmpretrain, cv2
+print(*(f'{m.__name__} {m.__version__}' for m in modules))
+EOF
+say "done"

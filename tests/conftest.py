@@ -1,0 +1,68 @@
+"""Goldens, and ways to run a command as a user would."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.data import recipe
+
+ROOT = Path(__file__).parents[1]
+
+
+def golden(name: str) -> dict:
+    """A golden of ``tests/data``: what a published network gave."""
+    return json.loads((ROOT / 'tests' / 'data' / f'{name}.json').read_text())
+
+
+def golden_state(name: str) -> dict[str, torch.Tensor]:
+    """The official state dict of a golden, filled as its recipe says (float64)."""
+    shapes = golden(name)['state_dict']
+    return {key: torch.from_numpy(np.asarray(recipe.tensor(key, shape))) for key, shape in shapes.items()}
+
+
+def run(*command: object, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:
+    """Runs ``python COMMAND`` in a process of its own, and returns what it printed (stderr with stdout)."""
+    return subprocess.run(
+        [sys.executable, *map(str, command)],
+        cwd=cwd,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+
+
+# What makes a run of the digit scenes short.
+TINY = {'digit_scenes.train': 24, 'digit_scenes.val': 8}
+
+
+@pytest.fixture(scope='session')
+def workspace(tmp_path_factory) -> Path:
+    """A folder to run the tools in, with tiny digit scenes in its data/."""
+    from mlp_backbones.datasets import write_digit_scenes
+
+    folder = tmp_path_factory.mktemp('workspace')
+    (folder / 'data').mkdir()
+    write_digit_scenes(folder / 'data' / 'digit_scenes', train=24, val=8)
+    return folder
+
+
+@pytest.fixture
+def digits_config(workspace, monkeypatch):
+    """Loads a digit-scenes config on the tiny scenes, in their folder."""
+    from mlp_backbones.engine import load_config
+
+    monkeypatch.chdir(workspace)
+    return lambda name: load_config(name, TINY)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
