@@ -1,0 +1,20 @@
+from torch import Tensor, nn
+
+
+class Mlp(nn.Module):
+    """Two point-wise linear maps with GELU (exact) between, on every position of ``[B, C, H, W]`` alone.
+
+    Args:
+        channels: width of the input.
+        hidden_channels: width between the two maps.
+        out_channels: width of the output. Default: ``channels``.
+    """
+
+    def __init__(self, channels: int, hidden_channels: int, out_channels: int | None = None):
+        super().__init__()
+        self.fc1 = nn.Conv2d(channels, hidden_channels, 1)
+        self.act = nn.GELU()
+        self.fc2 = nn.Conv2d(hidden_channels, out_channels or channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.act(self.fc1(x)))

@@ -1,0 +1,24 @@
+from torch import Tensor
+
+from .mlp import Mlp
+
+
+class Reweight(Mlp):
+    """Split attention: a sum of branches, weighted per channel by a softmax that looks at their global average.
+
+    Source: ResNeSt, arXiv 2004.08955, section 3.1, in the form of Vision Permutator, arXiv 2106.12368, section 3.2.
+
+    Args:
+        channels: width of each branch.
+        num_branches: how many branches are mixed.
+    """
+
+    def __init__(self, channels: int, num_branches: int):
+        super().__init__(channels, max(channels // 4, 1), channels * num_branches)
+
+    def forward(self, *branches: Tensor) -> Tensor:
+        """Mixes branches ``[B, C, H, W]`` into one ``[B, C, H, W]``."""
+        average = sum(branches).mean((2, 3), keepdim=True)
+        # The branch index runs fastest in the published weights: [B, C, branches, 1, 1].
+        weights = super().forward(average).unflatten(1, (-1, len(branches))).softmax(2)
+        return sum(branch * weight for branch, weight in zip(branches, weights.unbind(2), strict=True))
