@@ -1,0 +1,28 @@
+"""Hierarchical vision MLPs that take any image size, as backbones for mmdet, mmseg and mmpretrain."""
+
+try:
+    import mmengine  # noqa: F401
+    import torch  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f'mlp_backbones needs torch and mmengine, and {error.name!r} is not installed: '
+        f'`pip install torch onedl-mmengine` (or `mmengine`, of the original OpenMMLab line)',
+        name=error.name,
+    ) from error
+
+from . import checkpoints, ops
+from .backbones import CycleMLP
+from .factory import build_backbone, build_classifier, list_backbones
+from .registry import MODELS
+from .version import __version__
+
+__all__ = [
+    'MODELS',
+    'CycleMLP',
+    '__version__',
+    'build_backbone',
+    'build_classifier',
+    'checkpoints',
+    'list_backbones',
+    'ops',
+]

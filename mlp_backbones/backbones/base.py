@@ -1,0 +1,225 @@
+"""What all families share: one template of stem, stages and output norms, and the ways a user runs a backbone."""
+
+from collections.abc import Sequence
+from itertools import count, islice
+from typing import ClassVar
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from ..checkpoints import load_published
+from ..layers import DropPath, Mlp
+from .arguments import check, resolve_arch, split_init_cfg
+
+
+class Block(nn.Module):
+    """``x + DP(mixer(norm1(x)))``, then ``x + DP(mlp(norm2(x)))``; a family differs in its mixer and norm.
+
+    Args:
+        channels: width of the block.
+        mixer: the token mixer, ``[B, C, H, W]`` to the same shape.
+        norm: makes a norm layer from the number of channels.
+        mlp_ratio: hidden width of the channel MLP, as a multiple of ``channels``.
+        drop_path: probability of a branch being dropped in training.
+    """
+
+    def __init__(self, channels: int, mixer: nn.Module, norm: type[nn.Module], mlp_ratio: float, drop_path: float):
+        super().__init__()
+        self.norm1 = norm(channels)
+        self.mixer = mixer
+        self.norm2 = norm(channels)
+        self.mlp = Mlp(channels, int(channels * mlp_ratio))
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.mixer(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+class Stage(nn.Module):
+    """Downsampling, where there is one, then blocks.
+
+    Args:
+        blocks: the blocks, in order.
+        downsample: runs before the blocks. Default None.
+        with_cp: recompute each block in the backward pass instead of keeping what is inside. Default False.
+    """
+
+    def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module | None = None, with_cp: bool = False):
+        super().__init__()
+        self.downsample = downsample or nn.Identity()
+        self.blocks = nn.ModuleList(blocks)
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.downsample(x)
+        for block in self.blocks:
+            if self.with_cp and torch.is_grad_enabled():
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
+        return x
+
+
+class MLPBackbone(BaseModule):
+    """A hierarchical vision MLP: any image ``[B, C, H, W]`` to a tuple of maps, one for each of ``out_indices``.
+
+    Output ``i``, of stage ``i``, is ``[B, out_channels, ~H / out_strides, ~W / out_strides]``. Stages beyond the last
+    one in ``out_indices`` are not built, so that no parameter is ever without a gradient.
+
+    A family gives its table of ``variants`` and the three ``make_*`` methods, and may override ``init_layer``.
+
+    Args:
+        arch: name of a published variant, or a dict of one's own with the keys of ``variants``.
+        in_channels: channels of the image. Default 3.
+        out_indices: which stages (0 to 3) to return, in rising order. Default all four.
+        drop_path_rate: stochastic depth of the last block; it rises linearly from 0 at the first. Default 0.
+        frozen_stages: -1 freezes nothing, 0 the stem, ``i`` the stem and the first ``i`` stages with their output
+            norms, as in mmdet's Swin (mmpretrain's counts from the first stage instead). Frozen parts get no
+            gradient and stay in eval mode. Default -1.
+        norm_eval: keep BatchNorms in eval mode while training; other norms have no running statistics. Default False.
+        with_cp: recompute blocks in the backward pass to save memory. Default False.
+        init_cfg: mmengine's initialisation config. ``dict(type='Pretrained', checkpoint=FILE_OR_URL, prefix=None)``
+            goes through :func:`mlp_backbones.checkpoints.load_published`. Default None: the paper's initialisation.
+
+    Attributes:
+        out_channels: width of each output.
+        out_strides: stride of each output, in pixels of the image.
+
+    Raises:
+        ValueError: if an argument has a wrong value; the sentence names the argument, the value and what is allowed.
+    """
+
+    variants: ClassVar[dict[str, dict]]
+    arch_defaults: ClassVar[dict] = {}
+    strides: ClassVar[tuple[int, ...]] = (4, 8, 16, 32)
+    memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
+
+    def __init__(
+        self,
+        arch: str | dict,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        drop_path_rate: float = 0.0,
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ):
+        self.arch_name, self.arch = resolve_arch(type(self), arch)
+        num_stages = len(self.strides)
+        check('in_channels', in_channels, 'an integer of at least 1', type(in_channels) is int and in_channels > 0)
+        check(
+            'out_indices',
+            out_indices,
+            f'a tuple or list of different integers from 0 to {num_stages - 1} in rising order, with at least one',
+            isinstance(out_indices, (tuple, list))
+            and len(out_indices) > 0
+            and all(type(i) is int and 0 <= i < num_stages for i in out_indices)
+            and list(out_indices) == sorted(set(out_indices)),
+        )
+        check(
+            'drop_path_rate',
+            drop_path_rate,
+            'a number of at least 0 and below 1',
+            type(drop_path_rate) in (int, float) and 0 <= drop_path_rate < 1,
+        )
+        check(
+            'frozen_stages',
+            frozen_stages,
+            f'an integer from -1 (nothing) over 0 (stem) to {num_stages} (stem and all stages)',
+            type(frozen_stages) is int and -1 <= frozen_stages <= num_stages,
+        )
+        check('norm_eval', norm_eval, 'True or False', isinstance(norm_eval, bool))
+        check('with_cp', with_cp, 'True or False', isinstance(with_cp, bool))
+        other_cfg, self._pretrained = split_init_cfg(init_cfg)
+        super().__init__(init_cfg=other_cfg)
+
+        self.in_channels = in_channels
+        self.out_indices = tuple(out_indices)
+        self.frozen_stages = frozen_stages
+        self.norm_eval = norm_eval
+        channels = self.stage_channels()
+        self.out_channels = tuple(channels[i] for i in self.out_indices)
+        self.out_strides = tuple(self.strides[i] for i in self.out_indices)
+
+        self.stem = self.make_stem(in_channels)
+        drop_paths = self.drop_path_rates(drop_path_rate)
+        self.stages = nn.ModuleList(self.make_stage(i, drop_paths[i], with_cp) for i in range(self.out_indices[-1] + 1))
+        self.out_norms = nn.ModuleDict({str(i): self.make_out_norm(channels[i]) for i in self.out_indices})
+        self.apply(self.init_layer)
+        for part in self._frozen_parts():
+            part.requires_grad_(False)
+
+    def make_stem(self, in_channels: int) -> nn.Module:
+        """Image to the input of stage 0."""
+        raise NotImplementedError
+
+    def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
+        """Stage ``index``, from the result of the stage before it; its result is dense output ``index``."""
+        raise NotImplementedError
+
+    def make_out_norm(self, channels: int) -> nn.Module:
+        """The norm of one dense output."""
+        raise NotImplementedError
+
+    @staticmethod
+    def init_layer(layer: nn.Module) -> None:
+        """Initialises one layer as the paper does; by default as torch does."""
+
+    def stage_channels(self) -> tuple[int, ...]:
+        """Width of each dense output."""
+        return tuple(self.arch['dims'])
+
+    def drop_path_rates(self, rate: float) -> list[list[float]]:
+        """Stochastic depth of every block by stage: linear from 0 to ``rate`` over the whole network."""
+        depths = self.arch['depths']
+        rates = (rate * k / max(sum(depths) - 1, 1) for k in count())
+        return [list(islice(rates, depth)) for depth in depths]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Maps an image ``[B, in_channels, H, W]`` of any size from 1x1 to the outputs, each ``[B, C_i, H_i, W_i]``."""
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f'{type(self).__name__} takes images [B, {self.in_channels}, H, W], got {list(x.shape)}; '
+                f'set in_channels for images of another kind'
+            )
+        x = self.stem(x.contiguous(memory_format=self.memory_format))
+        outputs = []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            if i in self.out_indices:
+                outputs.append(self.out_norms[str(i)](x).contiguous())
+        return tuple(outputs)
+
+    def train(self, mode: bool = True) -> 'MLPBackbone':
+        super().train(mode)
+        for part in self._frozen_parts():
+            part.eval()
+        if self.norm_eval:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        parts = [self.stem] if self.frozen_stages >= 0 else []
+        parts += self.stages[: max(self.frozen_stages, 0)]
+        parts += [norm for i, norm in self.out_norms.items() if int(i) < self.frozen_stages]
+        return parts
+
+    def init_weights(self) -> None:
+        """Applies ``init_cfg``; mmengine calls this once, before training.
+
+        Raises:
+            CheckpointError: if the pretrained file cannot be had, is not safe, or does not fit.
+        """
+        first = not self.is_init
+        super().init_weights()
+        if first and self._pretrained:
+            report = load_published(self, self._pretrained['checkpoint'], prefix=self._pretrained.get('prefix'))
+            print_log(str(report), logger='current')

@@ -1,0 +1,28 @@
+from torch import Tensor, nn
+
+from .base import MLPBackbone
+
+
+class Classifier(nn.Module):
+    """Backbone (last stage with its norm), global average, linear: the networks of the papers' ImageNet tables.
+
+    Args:
+        backbone: a backbone with ``out_indices=(3,)``.
+        num_classes: width of the result. Default 1000.
+
+    Raises:
+        ValueError: if ``num_classes`` is below 1.
+    """
+
+    def __init__(self, backbone: MLPBackbone, num_classes: int = 1000):
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f'num_classes={num_classes!r} is not valid: num_classes must be at least 1')
+        self.backbone = backbone
+        self.head = nn.Linear(backbone.out_channels[-1], num_classes)
+        nn.init.trunc_normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps images ``[B, C, H, W]`` to logits ``[B, num_classes]``."""
+        return self.head(self.backbone(x)[-1].mean((2, 3)))

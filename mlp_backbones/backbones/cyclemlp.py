@@ -1,0 +1,88 @@
+"""CycleMLP: a token mixer that moves each channel by its own step. Source: arXiv 2107.10224."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..layers import ConvEmbed, LayerNorm2d, Reweight
+from ..ops import cycle_linear
+from .base import Block, MLPBackbone, Stage
+
+
+class CycleLinear(nn.Conv2d):
+    """Cycle fully-connected layer (section 3.2), ``[B, C, H, W]`` to the same shape.
+
+    Args:
+        channels: width of input and output.
+        dim: the axis that channels move along, 2 (H) or 3 (W).
+        step_size: number of different offsets. Default 3, as in all published variants.
+    """
+
+    def __init__(self, channels: int, dim: int, step_size: int = 3):
+        super().__init__(channels, channels, 1)
+        self.dim = dim
+        self.step_size = step_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return cycle_linear(x, self.weight, self.bias, self.step_size, self.dim)
+
+
+class CycleMixer(nn.Module):
+    """Three branches (along W, along H, channels alone) on one input, re-weighted, then projected (section 3.3)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        # The published weights call the branch along W `sfc_h`, and the one along H `sfc_w`.
+        self.sfc_h = CycleLinear(channels, dim=3)
+        self.sfc_w = CycleLinear(channels, dim=2)
+        self.mlp_c = nn.Conv2d(channels, channels, 1, bias=False)
+        self.reweight = Reweight(channels, num_branches=3)
+        self.proj = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(self.reweight(self.sfc_h(x), self.sfc_w(x), self.mlp_c(x)))
+
+
+class CycleMLP(MLPBackbone):
+    """CycleMLP (arXiv 2107.10224), a pyramid of four stages at strides 4, 8, 16 and 32.
+
+    Padding an image changes its numbers: the re-weighting averages over all positions.
+
+    Args:
+        arch: 'b1', 'b2', 'b3', 'b4', 'b5', or ``dict(dims=..., depths=..., mlp_ratios=(4, 4, 4, 4))``.
+
+    The other arguments, the attributes and the errors are those of :class:`MLPBackbone`.
+    """
+
+    variants: ClassVar[dict[str, dict]] = {
+        'b1': dict(dims=(64, 128, 320, 512), depths=(2, 2, 4, 2), mlp_ratios=(4, 4, 4, 4)),
+        'b2': dict(dims=(64, 128, 320, 512), depths=(2, 3, 10, 3), mlp_ratios=(4, 4, 4, 4)),
+        'b3': dict(dims=(64, 128, 320, 512), depths=(3, 4, 18, 3), mlp_ratios=(8, 8, 4, 4)),
+        'b4': dict(dims=(64, 128, 320, 512), depths=(3, 8, 27, 3), mlp_ratios=(8, 8, 4, 4)),
+        'b5': dict(dims=(96, 192, 384, 768), depths=(3, 4, 24, 3), mlp_ratios=(4, 4, 4, 4)),
+    }
+    arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
+    # LayerNorm runs over channels, which lie side by side in this format.
+    memory_format: ClassVar[torch.memory_format] = torch.channels_last
+
+    def make_stem(self, in_channels: int) -> nn.Module:
+        return ConvEmbed(in_channels, self.arch['dims'][0], kernel_size=7, stride=4, padding=2)
+
+    def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
+        dims, ratio = self.arch['dims'], self.arch['mlp_ratios'][index]
+        channels = dims[index]
+        blocks = [Block(channels, CycleMixer(channels), LayerNorm2d, ratio, rate) for rate in drop_paths]
+        downsample = ConvEmbed(dims[index - 1], channels, kernel_size=3, stride=2, padding=1) if index else None
+        return Stage(blocks, downsample, with_cp)
+
+    def make_out_norm(self, channels: int) -> nn.Module:
+        return LayerNorm2d(channels)
+
+    @staticmethod
+    def init_layer(layer: nn.Module) -> None:
+        """Point-wise maps: truncated normal of std 0.02, bias 0; embeddings as torch initialises convolutions."""
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

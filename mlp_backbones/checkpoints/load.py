@@ -1,0 +1,159 @@
+"""Loads published weights, and says exactly what was loaded."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from .key_maps import family_of, is_constant, official_name
+from .read import CheckpointError, find_state_dict, read_checkpoint
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What :func:`load_published` did; ``str`` gives one line.
+
+    Attributes:
+        source: the file, or 'a state dict'.
+        loaded: names (of the model) that got a tensor from the source.
+        missing: names of the model that the source does not hold; they keep their values.
+        unexpected: names of the source that the model has no place for.
+        reshaped: names among ``loaded`` whose tensor was stored in another shape (a linear as a 1x1 convolution).
+    """
+
+    source: str
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    reshaped: tuple[str, ...]
+
+    def __str__(self) -> str:
+        total = len(self.loaded) + len(self.missing)
+        return (
+            f'{self.source}: loaded {len(self.loaded)} of {total} tensors ({len(self.reshaped)} reshaped); '
+            f'missing: {_summary(self.missing)}; unexpected: {_summary(self.unexpected)}'
+        )
+
+
+def load_published(model: nn.Module, source: str | Path | Mapping, prefix: str | None = None) -> LoadReport:
+    """Loads a published checkpoint, or one of our own, into a backbone or classifier.
+
+    The model is left as it was if anything raises. The classifier's last norm goes to a backbone only where it
+    plays that role, with ``out_indices=(3,)``; the published dense networks start theirs afresh too.
+
+    Args:
+        model: a backbone of this package, or a module with one as ``model.backbone``.
+        source: path, http(s) address, or a dict: a state dict or what a file holds.
+        prefix: load what lies below this prefix of the source. Default None: found by itself.
+
+    Returns:
+        The report.
+
+    Raises:
+        CheckpointError: if the source cannot be read, holds less than the whole trunk (stem and stages) or more blocks
+            than the model, or if the model is not ours.
+    """
+    label = 'a state dict' if isinstance(source, Mapping) else str(source)
+    content = source if isinstance(source, Mapping) else read_checkpoint(source)
+    given = find_state_dict(content, prefix)
+    backbone = getattr(model, 'backbone', model)
+    family = family_of(backbone)
+    if family is None:
+        raise CheckpointError(
+            f'{type(model).__name__} is not a backbone of this package, nor does it hold one as `backbone`: '
+            f'load {label} with a loader of its own'
+        )
+    inner = '' if backbone is model else 'backbone.'
+
+    own_format = any(key.startswith('stem.') for key in given)
+    rename = str if own_format else partial(official_name, family)
+    names = {name: rename(name) for name in backbone.state_dict()} | _last_norm(backbone, given)
+    block_prefixes = tuple({rename(name[: name.index('.blocks.') + 8]) for name in names if '.blocks.' in name})
+    names = {inner + name: key for name, key in names.items()}
+    if inner:
+        names |= {name: name for name in model.state_dict() if not name.startswith(inner)}
+
+    fitting, reshaped, wrong = {}, [], []
+    for name, target in model.state_dict().items():
+        tensor = given.get(names[name])
+        if tensor is None:
+            continue
+        if _squeezed(tensor) != _squeezed(target):
+            wrong.append(f'{names[name]} is {list(tensor.shape)}, the model needs {list(target.shape)}')
+            continue
+        if tensor.shape != target.shape:
+            reshaped.append(name)
+        fitting[name] = tensor.reshape(target.shape)
+
+    used = {names[name] for name in fitting}
+    unexpected = tuple(k for k in given if k not in used and not is_constant(family, k))
+    trunk = [n for n in names if n.startswith((f'{inner}stem.', f'{inner}stages.'))]
+    problems = wrong + [f'it lacks {names[n]}' for n in trunk if n not in fitting]
+    # A deeper variant of the same widths holds all that the model asks for, and more.
+    problems += [f'the model has no place for {k}' for k in unexpected if k.startswith(block_prefixes)]
+    if any(n not in fitting for n in trunk) or len(problems) > len(wrong):
+        raise CheckpointError(
+            f'{label} does not fit {family}-{backbone.arch_name}: {sum(n in fitting for n in trunk)} of the '
+            f'{len(trunk)} trunk tensors fit, e.g. {problems[0]}. Nothing was loaded; check arch and in_channels'
+        )
+    model.load_state_dict(fitting, strict=False)
+    return LoadReport(
+        source=label,
+        loaded=tuple(fitting),
+        missing=tuple(n for n in names if n not in fitting),
+        unexpected=unexpected,
+        reshaped=tuple(reshaped),
+    )
+
+
+def load_trained(model: nn.Module, source: str | Path) -> None:
+    """Loads a checkpoint of mmengine's runner into the whole model that it was saved from, safely and strictly.
+
+    Args:
+        model: a detector, segmentor or classifier, DDP or not.
+        source: path or http(s) address.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or its tensors are not exactly those of the model.
+    """
+    model = getattr(model, 'module', model)
+    given = find_state_dict(read_checkpoint(source), prefix='')
+    wanted = model.state_dict()
+    wrong = [f'lacks {name}' for name in wanted if name not in given]
+    wrong += [f'holds {name}, which the model has not' for name in given if name not in wanted]
+    wrong += [
+        f'holds {name} as {list(tensor.shape)}, the model needs {list(wanted[name].shape)}'
+        for name, tensor in given.items()
+        if name in wanted and tensor.shape != wanted[name].shape
+    ]
+    if wrong:
+        raise CheckpointError(
+            f'{source} does not fit this {type(model).__name__} in {len(wrong)} places, e.g. it {wrong[0]}; '
+            f'test it with the config that it was trained with'
+        )
+    model.load_state_dict(given)
+
+
+def _last_norm(backbone: nn.Module, given: Mapping[str, Tensor]) -> dict[str, str]:
+    """The names of a classifier's last norm, where the backbone has it as its only output norm."""
+    last = len(backbone.strides) - 1
+    if backbone.out_indices != (last,):
+        return {}
+    pairs = ((f'out_norms.{last}.{rest}', f'norm.{rest}') for rest in backbone.out_norms[str(last)].state_dict())
+    return {name: official for name, official in pairs if official in given}
+
+
+def _squeezed(tensor: Tensor) -> list[int]:
+    shape = list(tensor.shape)
+    while shape and shape[-1] == 1:
+        shape.pop()
+    return shape
+
+
+def _summary(names: Iterable[str]) -> str:
+    """Names grouped by their first part: 'head (2), norm0 (2)', or 'none'."""
+    counts = Counter('.'.join(name.split('.')[: 2 if name.startswith('out_norms') else 1]) for name in names)
+    return ', '.join(f'{part} ({count})' for part, count in counts.items()) or 'none'

@@ -1,0 +1,136 @@
+"""Reads checkpoint files, and never runs what is in them."""
+
+import argparse
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+from mmengine import dist
+from torch import Tensor
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be had, is not safe to read, or does not fit the model."""
+
+
+class _Inert:
+    """Stands in for the log buffers in mmengine's checkpoints: takes whatever it is given, and does nothing."""
+
+    def __init__(self, *args: object):
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+# All that a file may ask for beside tensors and plain containers.
+_ALLOWED = [
+    argparse.Namespace,
+    # numpy scalars; numpy 1 and 2 name the module of their maker differently
+    np.dtype,
+    *{type(np.dtype(code)) for code in '?bhilBHILefd'},
+    *((np.float64(0).__reduce__()[0], f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
+    # mmengine's runner saves its log buffers; they are skipped, getattr and all
+    (_Inert, 'mmengine.logging.history_buffer.HistoryBuffer'),
+    (_Inert, 'builtins.getattr'),
+    (_Inert, 'numpy.ndarray'),
+    *((_Inert, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
+]
+
+
+def read_checkpoint(source: str | Path) -> dict:
+    """Reads a checkpoint with ``weights_only=True`` and a short allow-list.
+
+    Args:
+        source: path of a file, or an http(s) address, which is fetched once into torch's hub folder.
+
+    Returns:
+        What the file holds, tensors on the CPU.
+
+    Raises:
+        CheckpointError: if the file cannot be had or read, or asks for anything but tensors, plain containers,
+            ``argparse.Namespace`` and numpy scalars; the sentence names what it asked for.
+    """
+    path = Path(_fetch(source)) if urlparse(str(source)).scheme in ('http', 'https') else Path(source)
+    if not path.is_file():
+        what = 'a folder' if path.is_dir() else 'no such file'
+        raise CheckpointError(
+            f'cannot read checkpoint {path}: {what}; give the path of a .pth file or an http(s) address'
+        )
+    try:
+        with torch.serialization.safe_globals(_ALLOWED):
+            content = torch.load(path, map_location='cpu', weights_only=True)
+    except UnpicklingError as error:
+        asked = re.search(r'(?:GLOBAL|class|function) (\S+)', str(error))
+        raise CheckpointError(
+            f'refused to read checkpoint {path}: it asks for {asked[1] if asked else "objects"}, which could run code; '
+            f'nothing of it was run. Only files with tensors, plain containers, argparse.Namespace and numpy scalars '
+            f'are read'
+        ) from error
+    except Exception as error:
+        raise CheckpointError(
+            f'cannot read checkpoint {path}: it is broken, cut short, or not a torch file '
+            f'({type(error).__name__}: {str(error).partition(chr(10))[0]})'
+        ) from error
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f'checkpoint {path} holds a {type(content).__name__}, expected a dict of tensors')
+    return dict(content)
+
+
+def find_state_dict(content: Mapping, prefix: str | None = None) -> dict[str, Tensor]:
+    """Finds the tensors in what a file holds.
+
+    They lie under ``state_dict`` (detectors, segmentors, mmengine) or ``model`` (AS-MLP, CycleMLP, Hire-MLP), or are
+    the whole file (ConvMLP). DDP's ``module.`` is dropped.
+
+    Args:
+        content: what a file holds.
+        prefix: only tensors below this one, without it; '' for all, as they are named. Default None: all, with
+            ``backbone.`` taken off.
+
+    Returns:
+        Tensors by name.
+
+    Raises:
+        CheckpointError: if there are no tensors, or none below ``prefix``.
+    """
+    for key in ('state_dict', 'model'):
+        if isinstance(content.get(key), Mapping):
+            content = content[key]
+            break
+    state = {str(k).removeprefix('module.'): v for k, v in content.items() if isinstance(v, Tensor)}
+    if not state:
+        raise CheckpointError(f'the checkpoint holds no tensors, only {", ".join(map(str, content)) or "nothing"}')
+    if prefix == '':
+        return state
+    if prefix is None:
+        return {k.removeprefix('backbone.'): v for k, v in state.items()}
+    prefix = prefix.rstrip('.') + '.'
+    below = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    if not below:
+        tops = sorted({k.split('.')[0] for k in state})
+        raise CheckpointError(f'prefix={prefix!r} is not in the checkpoint, whose tensors begin with {", ".join(tops)}')
+    return below
+
+
+def _fetch(url: str) -> Path:
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(url).path).name)
+    error = None
+    if dist.get_local_rank() == 0 and not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(path))
+        except OSError as caught:
+            error = caught
+    dist.barrier()
+    if not path.is_file():
+        reason = f' ({error})' if error else ''
+        raise CheckpointError(
+            f'cannot fetch checkpoint {url}{reason}: download it elsewhere and put it at {path}, or give the path of '
+            f'your copy with init_cfg.checkpoint'
+        ) from error
+    return path

@@ -1,0 +1,63 @@
+"""Backbones by name, from Python."""
+
+from typing import Any
+
+from .backbones import FAMILIES, Classifier, MLPBackbone
+from .backbones.arguments import unknown
+
+
+def list_backbones() -> list[str]:
+    """All published variants as ``<family>_<arch>``, e.g. ``'cyclemlp_b1'``."""
+    return [f'{name.lower()}_{arch}' for name, family in FAMILIES.items() for arch in family.variants]
+
+
+def build_backbone(name: str, **kwargs: Any) -> MLPBackbone:
+    """Builds a backbone.
+
+    Args:
+        name: a family with ``arch`` among ``kwargs`` (``'CycleMLP', arch='b1'``), or a variant (``'cyclemlp_b1'``).
+        **kwargs: the arguments of the family, see :class:`mlp_backbones.backbones.MLPBackbone`.
+
+    Returns:
+        A plain ``nn.Module``, with ``out_channels`` and ``out_strides``. It maps images ``[B, C, H, W]`` to a tuple
+        of maps. With a ``Pretrained`` ``init_cfg``, ``init_weights()`` loads the file, as in mmengine.
+
+    Raises:
+        ValueError: if there is no such family or arch; the sentence names all there are, and the nearest one.
+    """
+    family, kwargs = _resolve(name, kwargs)
+    return family(**kwargs)
+
+
+def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> Classifier:
+    """Builds backbone, global average and linear head.
+
+    Args:
+        name: as in :func:`build_backbone`.
+        num_classes: width of the result. Default 1000.
+        **kwargs: the arguments of the family, but for ``out_indices``, which is the last stage.
+
+    Returns:
+        An ``nn.Module`` that maps images ``[B, C, H, W]`` to logits ``[B, num_classes]``.
+
+    Raises:
+        ValueError: as :func:`build_backbone`, and if ``out_indices`` is given or ``num_classes`` is below 1.
+    """
+    if 'out_indices' in kwargs:
+        raise ValueError(f'out_indices={kwargs["out_indices"]!r} is not valid: a classifier uses the last stage alone')
+    family, kwargs = _resolve(name, kwargs)
+    return Classifier(family(**kwargs, out_indices=(len(family.strides) - 1,)), num_classes)
+
+
+def _resolve(name: str, kwargs: dict) -> tuple[type[MLPBackbone], dict]:
+    if name in FAMILIES:
+        if 'arch' not in kwargs:
+            raise ValueError(f'{name} needs arch: one of {", ".join(FAMILIES[name].variants)}, or a dict')
+        return FAMILIES[name], kwargs
+    for family_name, family in FAMILIES.items():
+        prefix, _, arch = str(name).partition('_')
+        if prefix == family_name.lower() and arch in family.variants:
+            if 'arch' in kwargs:
+                raise ValueError(f'arch={kwargs["arch"]!r} is given twice: {name!r} names the arch already')
+            return family, dict(kwargs, arch=arch)
+    raise ValueError(unknown('backbone', name, [*FAMILIES, *list_backbones()]))

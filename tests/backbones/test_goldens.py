@@ -1,0 +1,47 @@
+"""Float64 equality with the published networks, to 1e-9 relative."""
+
+import numpy as np
+import pytest
+import torch
+
+import mlp_backbones as mb
+from mlp_backbones.checkpoints.key_maps import official_name
+from tests.conftest import golden, golden_state
+from tests.data import recipe
+
+TOLERANCE = 1e-9
+
+
+def assert_matches(tensor: torch.Tensor, expected: dict) -> None:
+    values = tensor.detach().numpy()
+    assert list(values.shape) == expected['shape']
+    scale = expected['std'] + abs(expected['mean'])
+    samples = values.ravel()[recipe.sample_index(values.size)]
+    np.testing.assert_allclose(samples, expected['samples'], rtol=TOLERANCE, atol=TOLERANCE * scale)
+    assert abs(values.mean() - expected['mean']) < TOLERANCE * scale
+    assert abs(values.std() - expected['std']) < TOLERANCE * scale
+
+
+@pytest.mark.parametrize('name', ['cyclemlp_b1_dense', 'cyclemlp_b1_cls'])
+def test_published_network(name):
+    expected = golden(name)
+    build = mb.build_backbone if expected['task'] == 'dense' else mb.build_classifier
+    net = build('CycleMLP', arch=expected['variant']).double().eval()
+    assert sum(p.numel() for p in net.parameters()) == expected['parameters']
+    report = mb.checkpoints.load_published(net, {'model': golden_state(name)})
+    assert not report.missing and not report.unexpected
+
+    for case in expected['cases']:
+        image = torch.from_numpy(recipe.image(case['seed'], case['input'])).requires_grad_()
+        outputs = net(image)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        for output, wanted in zip(outputs, case['outputs'], strict=True):
+            assert_matches(output, wanted)
+        if 'loss' in case:
+            weights = [torch.from_numpy(recipe.image(100 + i, output.shape)) for i, output in enumerate(outputs)]
+            loss = sum((output * weight).sum() for output, weight in zip(outputs, weights, strict=True))
+            assert loss.item() == pytest.approx(case['loss'], rel=TOLERANCE)
+            loss.backward()
+            assert_matches(image.grad, case['grad_input'])
+            norms = {official_name('CycleMLP', n): p.grad.norm().item() for n, p in net.named_parameters()}
+            assert norms == pytest.approx(case['grad_norm'], rel=TOLERANCE)

@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+import mlp_backbones as mb
+
+
+def test_list():
+    assert mb.list_backbones() == [f'cyclemlp_b{i}' for i in range(1, 6)]
+
+
+def test_every_name_of_the_list_builds():
+    with torch.device('meta'):
+        for name in mb.list_backbones():
+            assert mb.build_backbone(name).out_strides == (4, 8, 16, 32)
+
+
+def test_backbone_and_classifier():
+    net = mb.build_backbone('CycleMLP', arch='b1', out_indices=(1, 3))
+    assert isinstance(net, torch.nn.Module)
+    assert net.out_channels == (128, 512) and net.out_strides == (8, 32)
+    clf = mb.build_classifier('cyclemlp_b1', num_classes=7)
+    assert clf(torch.randn(2, 3, 33, 20)).shape == (2, 7)
+
+
+@pytest.mark.parametrize(
+    ('name', 'kwargs', 'words'),
+    [
+        (
+            'CycelMLP',
+            dict(arch='b1'),
+            r"unknown backbone 'CycelMLP', did you mean 'CycleMLP'\? There are: CycleMLP, cyclemlp_b1",
+        ),
+        ('cyclemlp_b9', {}, r"unknown backbone 'cyclemlp_b9', did you mean 'cyclemlp_b\d'\?"),
+        ('zzz', {}, r"unknown backbone 'zzz'\. There are: CycleMLP"),
+        (
+            'CycleMLP',
+            dict(arch='B1'),
+            r"unknown arch of CycleMLP 'B1', did you mean 'b1'\? There are: b1, b2, b3, b4, b5",
+        ),
+        ('CycleMLP', {}, 'CycleMLP needs arch: one of b1'),
+        ('cyclemlp_b1', dict(arch='b2'), "arch='b2' is given twice"),
+    ],
+)
+def test_unknown_names_answer_with_the_nearest(name, kwargs, words):
+    with pytest.raises(ValueError, match=words):
+        mb.build_backbone(name, **kwargs)
+
+
+def test_classifier_arguments():
+    with pytest.raises(ValueError, match='num_classes=0'):
+        mb.build_classifier('CycleMLP', arch='b1', num_classes=0)
+    with pytest.raises(ValueError, match='a classifier uses the last stage alone'):
+        mb.build_classifier('CycleMLP', arch='b1', out_indices=(2,))
