@@ -1,13 +1,11 @@
 #!/usr/bin/env bash
-# Sets up a virtual environment with the locked packages and this one: [PYTHON=python3.11] install.sh [VENV]
-# After a failure or an interruption, run it again.
+# Sets up an environment with the locked packages and this one: [PYTHON=python3.11] install.sh [VENV]; safe to repeat.
 set -euo pipefail
 trap 'exit 130' INT
 cd "$(dirname "$0")/.."
-venv=${1:-.venv}
 python=${PYTHON:-python3}
+venv=${1:-.venv} lock=requirements/lock.txt
 py=$venv/bin/python
-lock=requirements/lock.txt
 mmcv=$(grep '^onedl-mmcv==' "$lock")
 
 say() { printf '[%3d s] %s\n' "$SECONDS" "$*"; }

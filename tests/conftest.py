@@ -60,7 +60,7 @@ def digits_config(workspace, monkeypatch):
     from mlp_backbones.engine import load_config
 
     monkeypatch.chdir(workspace)
-    return lambda name: load_config(name, TINY)
+    return lambda name: load_config(name, ROOT / 'configs', TINY)
 
 
 @pytest.fixture(autouse=True)

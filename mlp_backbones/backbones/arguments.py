@@ -34,14 +34,12 @@ def resolve_arch(family: type, arch: str | dict) -> tuple[str, dict]:
     custom = {**family.arch_defaults, **arch}
     for key, example in template.items():
         value, kinds = custom[key], (int, float) if key.endswith('ratios') else (int,)
-        check(
-            f'arch[{key!r}]',
-            value,
-            f'{len(example)} positive numbers, as {example}',
-            isinstance(value, (tuple, list))
-            and len(value) == len(example)
-            and all(type(v) in kinds and v > 0 for v in value),
-        )
+        if isinstance(example, int):
+            ok, allowed = type(value) in kinds and value > 0, 'a positive number'
+        else:
+            ok = isinstance(value, (tuple, list)) and len(value) == len(example)
+            ok, allowed = ok and all(type(v) in kinds and v > 0 for v in value), f'{len(example)} positive numbers'
+        check(f'arch[{key!r}]', value, f'{allowed}, as {example}', ok)
     return 'custom', custom
 
 

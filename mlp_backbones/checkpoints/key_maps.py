@@ -33,4 +33,4 @@ def official_name(family: str, name: str) -> str:
 
 def is_constant(family: str, official: str) -> bool:
     """Whether a published tensor is a constant that the code here computes by itself."""
-    return re.search(_CONSTANTS[family], official) is not None
+    return family in _CONSTANTS and re.search(_CONSTANTS[family], official) is not None

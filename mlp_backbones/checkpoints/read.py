@@ -17,6 +17,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint cannot be had, is not safe to read, or does not fit the model."""
 
 
+class CheckpointMissing(CheckpointError):
+    """A checkpoint is not there, and cannot be fetched."""
+
+
 class _Inert:
     """Stands in for the log buffers in mmengine's checkpoints: takes whatever it is given, and does nothing."""
 
@@ -34,7 +38,10 @@ _ALLOWED = [
     np.dtype,
     *{type(np.dtype(code)) for code in '?bhilBHILefd'},
     *((np.float64(0).__reduce__()[0], f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
-    # mmengine's runner saves its log buffers; they are skipped, getattr and all
+]
+
+# What the log buffers in the checkpoints of mmengine's runner ask for; none of it is made.
+_SKIPPED = [
     (_Inert, 'mmengine.logging.history_buffer.HistoryBuffer'),
     (_Inert, 'builtins.getattr'),
     (_Inert, 'numpy.ndarray'),
@@ -58,20 +65,18 @@ def read_checkpoint(source: str | Path) -> dict:
     path = Path(_fetch(source)) if urlparse(str(source)).scheme in ('http', 'https') else Path(source)
     if not path.is_file():
         what = 'a folder' if path.is_dir() else 'no such file'
-        raise CheckpointError(
+        raise CheckpointMissing(
             f'cannot read checkpoint {path}: {what}; give the path of a .pth file or an http(s) address'
         )
     try:
-        with torch.serialization.safe_globals(_ALLOWED):
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except UnpicklingError as error:
-        asked = re.search(r'(?:GLOBAL|class|function) (\S+)', str(error))
-        raise CheckpointError(
-            f'refused to read checkpoint {path}: it asks for {asked[1] if asked else "objects"}, which could run code; '
-            f'nothing of it was run. Only files with tensors, plain containers, argparse.Namespace and numpy scalars '
-            f'are read'
-        ) from error
+        content = _load(path)
     except Exception as error:
+        asked = isinstance(error, UnpicklingError) and re.search(r'(?:GLOBAL|class|function) (\S+)', str(error))
+        if asked:
+            raise CheckpointError(
+                f'refused to read checkpoint {path}: it asks for {asked[1]}, which could run code; nothing of it was '
+                f'run. Only files with tensors, plain containers, argparse.Namespace and numpy scalars are read'
+            ) from error
         raise CheckpointError(
             f'cannot read checkpoint {path}: it is broken, cut short, or not a torch file '
             f'({type(error).__name__}: {str(error).partition(chr(10))[0]})'
@@ -79,6 +84,18 @@ def read_checkpoint(source: str | Path) -> dict:
     if not isinstance(content, Mapping):
         raise CheckpointError(f'checkpoint {path} holds a {type(content).__name__}, expected a dict of tensors')
     return dict(content)
+
+
+def _load(path: Path) -> object:
+    try:
+        with torch.serialization.safe_globals(_ALLOWED):
+            return torch.load(path, map_location='cpu', weights_only=True)
+    except UnpicklingError as error:
+        with torch.serialization.safe_globals(_ALLOWED + _SKIPPED):
+            content = torch.load(path, map_location='cpu', weights_only=True)
+        if not isinstance(content, Mapping) or 'message_hub' not in content:
+            raise error
+        return content
 
 
 def find_state_dict(content: Mapping, prefix: str | None = None) -> dict[str, Tensor]:
@@ -129,7 +146,7 @@ def _fetch(url: str) -> Path:
     dist.barrier()
     if not path.is_file():
         reason = f' ({error})' if error else ''
-        raise CheckpointError(
+        raise CheckpointMissing(
             f'cannot fetch checkpoint {url}{reason}: download it elsewhere and put it at {path}, or give the path of '
             f'your copy with init_cfg.checkpoint'
         ) from error

@@ -48,22 +48,32 @@ def test_a_planted_command_is_named_and_never_runs(tmp_path, zipped):
     assert trace.exists()
 
 
-def test_getattr_in_a_file_stays_inert(tmp_path):
-    class Getter:
-        def __reduce__(self):
-            return getattr, (argparse.Namespace, '__init__')
+class Getter:
+    """Asks for an attribute when unpickled."""
 
+    def __reduce__(self):
+        return getattr, (argparse.Namespace, '__init__')
+
+
+def test_getattr_is_refused_but_for_the_log_buffers_of_mmengine(tmp_path):
     torch.save({'model': {'weight': torch.ones(1)}, 'x': Getter()}, tmp_path / 'a.pth')
-    assert type(read_checkpoint(tmp_path / 'a.pth')['x']).__name__ == '_Inert'
+    with pytest.raises(CheckpointError, match=r'it asks for (builtins\.)?getattr'):
+        read_checkpoint(tmp_path / 'a.pth')
+    # There it is passed over: nothing is looked up.
+    torch.save({'state_dict': {'weight': torch.ones(1)}, 'message_hub': {'x': Getter()}}, tmp_path / 'b.pth')
+    assert type(read_checkpoint(tmp_path / 'b.pth')['message_hub']['x']).__name__ == '_Inert'
 
 
-@pytest.mark.parametrize(
-    ('content', 'words'),
-    [(b'', 'broken'), (b'PK\x03\x04 not really', 'broken'), (b'\x00' * 100, 'asks for|broken')],
-)
-def test_broken_files_end_in_one_sentence(tmp_path, content, words):
+def test_arrays_are_refused(tmp_path):
+    torch.save({'model': {'weight': np.ones(3)}}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match='it asks for numpy'):
+        read_checkpoint(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('content', [b'', b'PK\x03\x04 not really', b'\x00' * 100, b'<!DOCTYPE html><p>not found</p>'])
+def test_broken_files_end_in_one_sentence(tmp_path, content):
     (tmp_path / 'x.pth').write_bytes(content)
-    with pytest.raises(CheckpointError, match=words) as error:
+    with pytest.raises(CheckpointError, match='it is broken, cut short, or not a torch file') as error:
         read_checkpoint(tmp_path / 'x.pth')
     assert 'x.pth' in str(error.value) and '\n' not in str(error.value)
 
