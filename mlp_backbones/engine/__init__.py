@@ -1,0 +1,18 @@
+"""What the command lines in tools/ share, on top of mmengine's Runner. Nothing in the package imports this."""
+
+from .config import UserError, load_config, prepare_test, prepare_train
+from .progress import ProgressHook, TerminalRunner
+from .report import write_report
+from .resume import InterruptHook, ResumableEpochLoop
+
+__all__ = [
+    'InterruptHook',
+    'ProgressHook',
+    'ResumableEpochLoop',
+    'TerminalRunner',
+    'UserError',
+    'load_config',
+    'prepare_test',
+    'prepare_train',
+    'write_report',
+]

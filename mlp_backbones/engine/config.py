@@ -1,0 +1,193 @@
+"""From a config's name and a user's flags to a config that a Runner takes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.runner import find_latest_checkpoint
+
+from ..backbones.arguments import unknown
+
+OFFER = '`python tools/train.py configs/cyclemlp_maskrcnn_digits.py` needs no download'
+LAYOUTS = {
+    'coco': 'lay COCO 2017 out as data/coco/annotations/instances_{train,val}2017.json, data/coco/train2017/*.jpg '
+    'and data/coco/val2017/*.jpg (links will do)',
+    'ade': 'lay ADE20K out as data/ade/ADEChallengeData2016/{images,annotations}/{training,validation}',
+}
+HOOKS = ('ProgressHook', 'InterruptHook')
+
+
+class UserError(Exception):
+    """Something that the user can mend; the text is one clear sentence."""
+
+
+def load_config(name: str, configs: Path, options: dict | None = None) -> Config:
+    """Loads a config by path, or by the bare name of one in the folder ``configs``.
+
+    Args:
+        name: a path, or e.g. ``cyclemlp_maskrcnn_digits``.
+        configs: where configs with bare names lie.
+        options: ``--cfg-options``, by dotted key. Default None.
+
+    Raises:
+        UserError: if there is no such config; the sentence names the nearest one, and all there are.
+    """
+    path = Path(name)
+    if not path.is_file():
+        names = {p.stem: p for p in sorted(configs.rglob('*.py')) if '_base_' not in p.parts}
+        if path.stem not in names or len(path.parts) > 1:
+            raise UserError(unknown('config', name, list(names)))
+        path = names[path.stem]
+    config = Config.fromfile(path)
+    config.merge_from_dict(options or {})
+    return config
+
+
+def prepare_train(config: Config, work_dir: str | None, launcher: str, amp: bool, resume: str | None) -> None:
+    """Puts the flags of tools/train.py into a config, and checks its data.
+
+    Args:
+        config: changed in place.
+        work_dir: where results go. None: ``work_dirs/<name of the config>``.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        amp: train in mixed precision (a GPU is needed).
+        resume: None (as the config says), 'auto' (the newest checkpoint of the work directory) or a path.
+
+    Raises:
+        UserError: if data, the GPU that ``amp`` needs or the checkpoint to resume from are missing.
+    """
+    _prepare(config, work_dir, launcher, ('train_dataloader', 'val_dataloader'))
+    if amp:
+        if not torch.cuda.is_available():
+            raise UserError(
+                '--amp needs a GPU, and torch sees none: leave it out, or install a torch built for your GPU'
+            )
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if resume:
+        path = find_latest_checkpoint(config.work_dir) if resume == 'auto' else resume
+        if not path or not Path(path).is_file():
+            raise UserError(
+                f'nothing to resume from: {path or "a checkpoint in " + config.work_dir} is missing; '
+                f'leave --resume out to begin, or give the path of a checkpoint'
+            )
+        config.resume, config.load_from = True, path
+    # The order of the data follows from the seed, and a resumed run must find the same.
+    if config.get('randomness', {}).get('seed') is None:
+        config.randomness = dict(config.get('randomness', {}), seed=0)
+    loop = config.train_cfg
+    if _name(loop) == 'EpochBasedTrainLoop' or ('type' not in loop and loop.get('by_epoch')):
+        loop.pop('by_epoch', None)
+        loop.type = 'mlp_backbones.ResumableEpochLoop'
+    config.custom_hooks += [dict(type=f'mlp_backbones.{name}') for name in HOOKS]
+
+
+def prepare_test(config: Config, work_dir: str | None, launcher: str, out: str | None, show_dir: str | None) -> None:
+    """Puts the flags of tools/test.py into a config, and checks its data.
+
+    Args:
+        config: changed in place.
+        work_dir: where results go. None: ``work_dirs/<name of the config>``.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
+        out: a .pkl file for the predictions. None: not saved.
+        show_dir: a folder for pictures of predictions beside the truth. None: not drawn.
+
+    Raises:
+        UserError: if data are missing, or ``out`` does not end in .pkl.
+    """
+    _prepare(config, work_dir, launcher, ('test_dataloader',))
+    # Runner would load these over the checkpoint that is to be tested.
+    config.load_from, config.resume = None, False
+    scope = config.get('default_scope')
+    if out:
+        if Path(out).suffix not in ('.pkl', '.pickle'):
+            raise UserError(f'--out {out}: predictions are saved as .pkl or .pickle, give a name that ends so')
+        evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
+        dump = 'DumpDetResults' if scope == 'mmdet' else 'DumpResults'
+        config.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
+    if show_dir:
+        hook = config.default_hooks.visualization
+        folder = str(Path(show_dir).resolve())
+        if scope == 'mmpretrain':
+            hook.update(enable=True, interval=1, out_dir=folder)
+        elif scope == 'mmseg':
+            hook.update(draw=True, interval=1)
+            config.visualizer.save_dir = folder
+        else:
+            hook.update(draw=True, interval=1, test_out_dir=folder)
+
+
+def _prepare(config: Config, work_dir: str | None, launcher: str, dataloaders: tuple[str, ...]) -> None:
+    config.work_dir = work_dir or config.get('work_dir') or f'work_dirs/{Path(config.filename).stem}'
+    config.launcher = launcher
+    # A config that mmengine saved in a work directory names our hooks already.
+    config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if _name(hook) not in HOOKS]
+    if not torch.cuda.is_available() or launcher == 'none':
+        _revert_sync_batchnorm(config)
+    if 'digit_scenes' in config:
+        try:
+            # Imported here: scikit-learn is needed for these scenes alone.
+            from ..datasets import write_digit_scenes
+
+            write_digit_scenes(**config.digit_scenes)
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f'the digit scenes need {error.name}, which is not installed: `pip install ".[digits]"`'
+            ) from error
+        except FileExistsError as error:
+            raise UserError(str(error)) from error
+    for name in dataloaders:
+        if config.get(name):
+            for path in _data_paths(config[name].dataset):
+                if not path.exists():
+                    found = (text for part, text in LAYOUTS.items() if part in path.parts)
+                    advice = next(found, 'put the data there, or set data_root with --cfg-options')
+                    raise UserError(f'{path} is missing: {advice}; {OFFER}')
+
+
+def _revert_sync_batchnorm(config: Config) -> None:
+    count = 0
+    for node in _dicts(config.model):
+        if _name(node) == 'SyncBN':
+            node['type'] = 'BN'
+            count += 1
+    if count:
+        print_log(
+            f'SyncBN runs only on GPUs in several processes (--launcher): it is BN here, in {count} places',
+            logger='current',
+        )
+
+
+def _dicts(node: object) -> Iterator[ConfigDict]:
+    if isinstance(node, dict):
+        yield node
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        for item in node:
+            yield from _dicts(item)
+
+
+def _name(node: dict) -> str:
+    """The class that a config dict names, without its scope or module."""
+    kind = node.get('type', '')
+    return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
+
+
+def _data_paths(dataset: ConfigDict) -> Iterator[Path]:
+    """The annotation files and folders that a dataset, or those inside it, will read."""
+    for node in _dicts(dataset):
+        root = node.get('data_root') or ''
+        parts = [*_strings(node.get('ann_file')), *_strings(node.get('data_prefix'))]
+        for part in parts or _strings(root):
+            if '://' not in f'{root}{part}':
+                yield Path(root, part) if parts else Path(root)
+
+
+def _strings(node: object) -> Iterator[str]:
+    if isinstance(node, str) and node:
+        yield node
+    elif isinstance(node, (dict, list, tuple)):
+        for item in node.values() if isinstance(node, dict) else node:
+            yield from _strings(item)

@@ -1,0 +1,137 @@
+"""Ctrl-C leaves a checkpoint in the middle of an epoch, and a resumed run ends as an uninterrupted one."""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner, set_random_seed
+
+from ..registry import HOOKS, LOOPS
+from .config import UserError
+
+
+@LOOPS.register_module()
+class ResumableEpochLoop(EpochBasedTrainLoop):
+    """mmengine's epochs, but a checkpoint from the middle of one goes on behind its last batch.
+
+    Every epoch starts its random numbers from (seed, epoch), so that it does not matter what ran before. With
+    ``persistent_workers`` the workers' augmentations still differ after a resume.
+    """
+
+    resumed_random_state: dict | None = None
+
+    def run_epoch(self) -> None:
+        runner = self.runner
+        done = self._iter - self._epoch * len(self.dataloader)
+        if not 0 <= done <= len(self.dataloader):
+            raise UserError(
+                f'cannot go on: iteration {self._iter} of the checkpoint is not in epoch {self._epoch + 1} of '
+                f'{len(self.dataloader)} batches; resume with the batch size, data and number of processes of before'
+            )
+        if done:
+            runner.logger.info(f'passing over the {done} batches of epoch {self._epoch + 1} that were trained before')
+        set_random_seed((runner.seed + self._epoch) % 2**32)
+        runner.call_hook('before_train_epoch')
+        runner.model.train()
+        for idx, data_batch in enumerate(self.dataloader):
+            if idx == done - 1 and self.resumed_random_state:
+                set_random_state(self.resumed_random_state)
+            if idx >= done:
+                self.run_iter(idx, data_batch)
+        runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+
+@HOOKS.register_module()
+class InterruptHook(Hook):
+    """On Ctrl-C (SIGINT, SIGTERM) saves ``interrupted.pth`` after the current iteration and raises KeyboardInterrupt.
+
+    A second Ctrl-C stops at once. The random state goes into every checkpoint; the minutes of training and the number
+    of parameters go to the visualizer, for tools/report.py.
+    """
+
+    priority = 'LOWEST'
+    filename = 'interrupted.pth'
+
+    def __init__(self):
+        self.asked = False
+        self.handlers: dict = {}
+        self.main_process = 0
+        self.started = 0.0
+
+    def before_train(self, runner: Runner) -> None:
+        # Data workers are forked later and inherit these handlers: a terminal's Ctrl-C reaches them, and is ignored.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self.handlers[number] = signal.signal(number, self._ask)
+        self.main_process = os.getpid()
+        self.started = time.perf_counter()
+
+    def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if self.asked:
+            self._stop(runner, runner.iter + 1)
+
+    def after_val_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if self.asked:
+            self._stop(runner, runner.iter, '; its validation is left to tools/test.py')
+
+    def after_train(self, runner: Runner) -> None:
+        self._record(runner)
+        self._restore()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint['random_state'] = random_state()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if runner._resume and isinstance(runner.train_loop, ResumableEpochLoop):
+            runner.train_loop.resumed_random_state = checkpoint.get('random_state')
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt('stopped at once; the checkpoint of this iteration is not saved')
+        self.asked = True
+        if os.getpid() == self.main_process:
+            print('\nsaving a checkpoint after this iteration; Ctrl-C again stops at once', file=sys.stderr)
+
+    def _stop(self, runner: Runner, iteration: int, remark: str = '') -> None:
+        self._restore()
+        self._record(runner)
+        runner.save_checkpoint(runner.work_dir, self.filename, meta=dict(epoch=runner.epoch, iter=iteration))
+        path = Path(runner.work_dir, self.filename)
+        Path(runner.work_dir, 'last_checkpoint').write_text(str(path))
+        raise KeyboardInterrupt(f'stopped after iteration {iteration}; saved {path}{remark}')
+
+    def _restore(self) -> None:
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+        self.handlers = {}
+
+    def _record(self, runner: Runner) -> None:
+        parameters = sum(p.numel() for p in runner.model.parameters())
+        minutes = (time.perf_counter() - self.started) / 60
+        runner.visualizer.add_scalars(dict(minutes=minutes, parameters=parameters), step=runner.iter)
+
+
+def random_state() -> dict:
+    """The state of all generators in this process, in plain containers and tensors."""
+    name, keys, *rest = np.random.get_state()
+    return dict(
+        python=random.getstate(),
+        numpy=(name, keys.tolist(), *rest),
+        torch=torch.get_rng_state(),
+        cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    )
+
+
+def set_random_state(state: dict) -> None:
+    version, keys, gauss = state['python']
+    random.setstate((version, tuple(keys), gauss))
+    np.random.set_state(tuple(state['numpy']))
+    torch.set_rng_state(state['torch'].cpu())
+    if len(state['cuda']) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([s.cpu() for s in state['cuda']])

@@ -1,0 +1,160 @@
+"""The command lines as a user runs them: real processes, real runners, real files."""
+
+import contextlib
+import json
+import os
+import pickle
+import pty
+import subprocess
+import sys
+
+import cv2
+import pytest
+import torch
+
+import mlp_backbones as mb
+from mlp_backbones.checkpoints.key_maps import official_name
+from mlp_backbones.datasets import write_digit_scenes
+from tests.conftest import ROOT, TINY, run
+
+TRAIN, TEST, REPORT = (ROOT / 'tools' / f'{name}.py' for name in ('train', 'test', 'report'))
+OPTIONS = ['--cfg-options', *(f'{key}={value}' for key, value in TINY.items()), 'train_cfg.max_epochs=1']
+
+
+@pytest.mark.parametrize('config', ['cyclemlp_maskrcnn_digits', 'cyclemlp_upernet_digits'])
+def test_train_test_and_report(workspace, tmp_path, config):
+    options = [*OPTIONS, 'default_hooks.logger.interval=2']
+    done = run(TRAIN, config, '--work-dir', tmp_path, *options, cwd=workspace)
+    assert done.returncode == 0, done.stdout
+    # What a reader of the terminal or log needs, without the pages of config.
+    assert 'Epoch(train) [1][2/6]' in done.stdout
+    for word in ('eta:', 'loss:', 'data_time:'):
+        assert word in done.stdout
+    assert 'Config:' not in done.stdout
+    assert 'Config:' in next(tmp_path.glob('*/*.log')).read_text()
+
+    pictures, predictions = tmp_path / 'pictures', tmp_path / 'out.pkl'
+    done = run(
+        TEST,
+        config,
+        tmp_path / 'epoch_1.pth',
+        *('--work-dir', tmp_path, '--out', predictions, '--show-dir', pictures),
+        *options,
+        cwd=workspace,
+    )
+    assert done.returncode == 0, done.stdout
+    assert len(pickle.loads(predictions.read_bytes())) == 8
+    drawn = [cv2.imread(str(path)) for path in pictures.rglob('*.png')]
+    assert len(drawn) == 8
+    # Truth and prediction, side by side.
+    assert all(picture.shape[1] >= 2 * 192 for picture in drawn)
+
+    done = run(REPORT, tmp_path)
+    assert done.returncode == 0, done.stdout
+    for word in ('minutes', 'parameters', 'AP50' if 'maskrcnn' in config else 'mIoU'):
+        assert word in done.stdout
+    assert cv2.imread(str(tmp_path / 'curves.png')).shape[0] > 300
+
+
+def test_a_terminal_shows_a_live_bar_and_the_log_file_lines(workspace, tmp_path):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, TRAIN, 'cyclemlp_upernet_digits', '--work-dir', tmp_path, *OPTIONS]
+    process = subprocess.Popen(
+        [*map(str, command), 'default_hooks.logger.interval=1'],
+        cwd=workspace,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'TERM': 'xterm', 'COLUMNS': '120'},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b''
+    # A terminal whose program has ended answers with an error.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(ours, 65536):
+            shown += chunk
+    assert process.wait(60) == 0, shown.decode()
+    for words in (b'6/6 loss ', b's/it', b'data 0.', b'left', b'mIoU'):
+        assert words in shown
+    assert b'Epoch(train)' not in shown
+    assert 'Epoch(train) [1][6/6]' in next(tmp_path.glob('*/*.log')).read_text()
+
+
+def test_a_checkpoint_of_another_config_is_refused(workspace, tmp_path):
+    torch.save({'state_dict': mb.build_classifier('CycleMLP', arch='b1').state_dict()}, tmp_path / 'other.pth')
+    done = run(TEST, 'cyclemlp_upernet_digits', tmp_path / 'other.pth', '--work-dir', tmp_path, *OPTIONS, cwd=workspace)
+    last = done.stdout.strip().splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith('error: ')
+    assert 'does not fit this EncoderDecoder in' in last
+
+
+def test_report_of_nothing(tmp_path):
+    done = run(REPORT, tmp_path)
+    assert done.returncode == 1
+    assert 'holds no scalars of a training' in done.stdout
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """A folder with a very small COCO in data/coco, and a file of weights in CycleMLP-B2's published format."""
+    scenes = write_digit_scenes(tmp_path / 'scenes', train=2, val=1)
+    (tmp_path / 'data/coco/annotations').mkdir(parents=True)
+    for split in ('train', 'val'):
+        content = json.loads((scenes / f'annotations/instances_{split}.json').read_text())
+        content['categories'] = [{'id': 0, 'name': 'person'}]
+        for annotation in content['annotations']:
+            annotation['category_id'] = 0
+        (tmp_path / f'data/coco/annotations/instances_{split}2017.json').write_text(json.dumps(content))
+        (scenes / 'images' / split).rename(tmp_path / f'data/coco/{split}2017')
+    net = mb.build_backbone('CycleMLP', arch='b2', out_indices=(3,))
+    weights = {official_name('CycleMLP', name): tensor for name, tensor in net.state_dict().items()}
+    weights = {key.replace('norm6', 'norm') if key.startswith('norm6') else key: t for key, t in weights.items()}
+    torch.save({'model': weights}, tmp_path / 'CycleMLP_B2.pth')
+    return tmp_path
+
+
+COCO_OPTIONS = [
+    *('train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False', 'train_cfg.max_epochs=1'),
+    *('val_dataloader.num_workers=0', 'val_dataloader.persistent_workers=False'),
+    *('train_dataloader.dataset.pipeline.2.scale=(96,96)', 'val_dataloader.dataset.pipeline.1.scale=(96,96)'),
+]
+
+
+def test_mask_rcnn_on_coco_from_published_weights(coco):
+    done = run(
+        TRAIN,
+        'cyclemlp_maskrcnn_coco',
+        '--cfg-options',
+        *COCO_OPTIONS,
+        'model.backbone.init_cfg.checkpoint=CycleMLP_B2.pth',
+        'default_hooks.logger.interval=1',
+        cwd=coco,
+    )
+    assert done.returncode == 0, done.stdout
+    assert 'CycleMLP_B2.pth: loaded 350 of 358 tensors (0 reshaped)' in done.stdout
+    assert 'Epoch(val) [1][1/1]' in done.stdout
+    assert (coco / 'work_dirs/cyclemlp_maskrcnn_coco/epoch_1.pth').is_file()
+
+
+def test_weights_that_cannot_be_fetched_are_one_sentence(coco):
+    done = run(
+        TRAIN,
+        'cyclemlp_maskrcnn_coco',
+        '--cfg-options',
+        *COCO_OPTIONS,
+        'model.backbone.init_cfg.checkpoint=http://127.0.0.1:9/CycleMLP_B2.pth',
+        cwd=coco,
+        TORCH_HOME=str(coco),
+    )
+    last = done.stdout.strip().splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith('error: cannot fetch checkpoint http://127.0.0.1:9/CycleMLP_B2.pth')
+    assert 'cyclemlp_maskrcnn_digits.py` needs no download' in last
+
+
+@pytest.mark.parametrize('tool', [TRAIN, TEST, REPORT])
+def test_help(tool):
+    done = run(tool, '--help')
+    assert done.returncode == 0
+    assert 'usage:' in done.stdout

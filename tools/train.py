@@ -1,0 +1,54 @@
+#!/usr/bin/env python
+"""Trains a detector, segmentor or classifier from an mmdet, mmseg or mmpretrain config."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from mlp_backbones.checkpoints import CheckpointError, CheckpointMissing
+from mlp_backbones.engine import TerminalRunner, UserError, load_config, prepare_train
+from mlp_backbones.engine.config import OFFER
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='path of a config, or the bare name of one in configs/')
+    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/NAME)')
+    parser.add_argument('--amp', action='store_true', help='train in mixed precision (needs a GPU)')
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='PATH',
+        help='go on from a checkpoint; with no path, or `auto`, from the newest of the work directory',
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to the config'
+    )
+    parser.add_argument(
+        '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none', help='(default: none)'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        config = load_config(args.config, CONFIGS, args.cfg_options)
+        prepare_train(config, args.work_dir, args.launcher, args.amp, args.resume)
+        TerminalRunner.from_cfg(config).train()
+    except UserError as error:
+        sys.exit(f'error: {error}')
+    except CheckpointError as error:
+        sys.exit(f'error: {error}' + (f'; {OFFER}' if isinstance(error, CheckpointMissing) else ''))
+    except KeyboardInterrupt as stop:
+        print(f'\n{stop or "stopped"}\ngo on with the same command and --resume', file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == '__main__':
+    main()
