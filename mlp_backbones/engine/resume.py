@@ -52,8 +52,8 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 class InterruptHook(Hook):
     """On Ctrl-C (SIGINT, SIGTERM) saves ``interrupted.pth`` after the current iteration and raises KeyboardInterrupt.
 
-    A second Ctrl-C stops at once. The random state goes into every checkpoint; the minutes of training and the number
-    of parameters go to the visualizer, for tools/report.py.
+    A second Ctrl-C stops at once, unless the checkpoint is being written. The random state goes into every checkpoint;
+    the minutes of training and the number of parameters go to the visualizer, for tools/report.py.
     """
 
     priority = 'LOWEST'
@@ -66,7 +66,7 @@ class InterruptHook(Hook):
         self.started = 0.0
 
     def before_train(self, runner: Runner) -> None:
-        # Data workers are forked later and inherit these handlers: a terminal's Ctrl-C reaches them, and is ignored.
+        # Data workers are forked later and inherit these handlers: they ignore a terminal's Ctrl-C.
         for number in (signal.SIGINT, signal.SIGTERM):
             self.handlers[number] = signal.signal(number, self._ask)
         self.main_process = os.getpid()
@@ -92,18 +92,22 @@ class InterruptHook(Hook):
             runner.train_loop.resumed_random_state = checkpoint.get('random_state')
 
     def _ask(self, number: int, frame: object) -> None:
+        if os.getpid() != self.main_process:
+            return
         if self.asked:
             raise KeyboardInterrupt('stopped at once; the checkpoint of this iteration is not saved')
         self.asked = True
-        if os.getpid() == self.main_process:
-            print('\nsaving a checkpoint after this iteration; Ctrl-C again stops at once', file=sys.stderr)
+        print('\nsaving a checkpoint after this iteration; Ctrl-C again stops at once', file=sys.stderr)
 
     def _stop(self, runner: Runner, iteration: int, remark: str = '') -> None:
-        self._restore()
+        # Nothing may cut the writing short.
+        for number in self.handlers:
+            signal.signal(number, signal.SIG_IGN)
         self._record(runner)
         runner.save_checkpoint(runner.work_dir, self.filename, meta=dict(epoch=runner.epoch, iter=iteration))
         path = Path(runner.work_dir, self.filename)
         Path(runner.work_dir, 'last_checkpoint').write_text(str(path))
+        self._restore()
         raise KeyboardInterrupt(f'stopped after iteration {iteration}; saved {path}{remark}')
 
     def _restore(self) -> None:
