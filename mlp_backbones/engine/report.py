@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
 from .config import UserError
@@ -84,6 +85,7 @@ def _curves(records: list[dict]) -> Figure:
             metric_axes.plot(*zip(*points, strict=True), marker='o', label=name)
             validated = 'epoch' if any('epoch' in r and r['epoch'] == points[-1][0] for r in records) else validated
     metric_axes.set(title='validation', xlabel=validated, ylim=(0, None))
+    metric_axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if metric_axes.lines:
         metric_axes.legend()
     for axes in (loss_axes, metric_axes):
