@@ -37,7 +37,7 @@ install_mmcv() {
     (export "${gpu[@]}" CFLAGS='-O2 -g0' CXXFLAGS='-O2 -g0' MAX_JOBS="${MAX_JOBS:-$(nproc)}"
         pip wheel "$@" -w "$venv/wheels" "$mmcv") ||
         die "mmcv was not built: it takes a C++ compiler and Python's header files (on Debian: g++, python3-dev)."
-    install --force-reinstall --no-index --find-links "$venv/wheels" "$mmcv"
+    install --force-reinstall "$venv"/wheels/*.whl
     rm -r "$venv/wheels"
     say "mmcv for $build installed, in $((SECONDS - begin)) s"
 }
