@@ -33,6 +33,7 @@ setup(
             'mmsegmentation>=1.2.2',
             'mmpretrain>=1.2.0',
         ],
+        'export': ['onnx', 'onnxruntime', 'onnxscript'],
         'digits': ['numpy', 'pillow', 'pycocotools', 'rich', 'scikit-learn'],
     },
 )

@@ -11,14 +11,17 @@ except ModuleNotFoundError as error:
     ) from error
 
 from . import checkpoints, ops
-from .backbones import CycleMLP
+from .backbones import ASMLP, ConvMLP, CycleMLP, HireMLP
 from .factory import build_backbone, build_classifier, list_backbones
 from .registry import MODELS
 from .version import __version__
 
 __all__ = [
+    'ASMLP',
     'MODELS',
+    'ConvMLP',
     'CycleMLP',
+    'HireMLP',
     '__version__',
     'build_backbone',
     'build_classifier',

@@ -35,18 +35,20 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> Class
     Args:
         name: as in :func:`build_backbone`.
         num_classes: width of the result. Default 1000.
-        **kwargs: the arguments of the family, but for ``out_indices``, which is the last stage.
+        **kwargs: the arguments of the family, but for ``out_indices``, which is the last stage, and ``out_norm``.
 
     Returns:
         An ``nn.Module`` that maps images ``[B, C, H, W]`` to logits ``[B, num_classes]``.
 
     Raises:
-        ValueError: as :func:`build_backbone`, and if ``out_indices`` is given or ``num_classes`` is below 1.
+        ValueError: as :func:`build_backbone`, and if ``out_indices`` or ``out_norm`` is given or ``num_classes`` is
+            below 1.
     """
-    if 'out_indices' in kwargs:
-        raise ValueError(f'out_indices={kwargs["out_indices"]!r} is not valid: a classifier uses the last stage alone')
+    for key in ('out_indices', 'out_norm'):
+        if key in kwargs:
+            raise ValueError(f'{key}={kwargs[key]!r} is not valid: a classifier uses the last stage with its norm')
     family, kwargs = _resolve(name, kwargs)
-    return Classifier(family(**kwargs, out_indices=(len(family.strides) - 1,)), num_classes)
+    return Classifier(family(**kwargs, out_indices=(len(family.strides) - 1,), out_norm=True), num_classes)
 
 
 def _resolve(name: str, kwargs: dict) -> tuple[type[MLPBackbone], dict]:

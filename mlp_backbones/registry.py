@@ -9,11 +9,21 @@ from mmengine import registry as root
 from mmengine.registry import Registry
 
 from .backbones import FAMILIES
+from .optim import LayerDecayOptimWrapperConstructor
 
 MODELS = Registry('model', parent=root.MODELS, scope='mlp_backbones', locations=['mlp_backbones.backbones'])
 for family in FAMILIES.values():
     MODELS.register_module(module=family)
     root.MODELS.register_module(module=family)
+
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=root.OPTIM_WRAPPER_CONSTRUCTORS,
+    scope='mlp_backbones',
+    locations=['mlp_backbones.optim'],
+)
+OPTIM_WRAPPER_CONSTRUCTORS.register_module(module=LayerDecayOptimWrapperConstructor)
+root.OPTIM_WRAPPER_CONSTRUCTORS.register_module(module=LayerDecayOptimWrapperConstructor)
 
 # Names alone: the command lines' own parts are imported when a config of theirs asks for them.
 HOOKS = Registry('hook', parent=root.HOOKS, scope='mlp_backbones', locations=['mlp_backbones.engine'])

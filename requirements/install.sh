@@ -79,6 +79,9 @@ else
     fi
 fi
 
+say "the original mmengine, in a folder of its own for the tests"
+install --upgrade --target "$venv/openmmlab" -r requirements/openmmlab.txt
+
 say "this package, then a look at what imports"
 install -e .
 "$py" -W ignore - <<'EOF'

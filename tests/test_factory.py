@@ -5,7 +5,9 @@ import mlp_backbones as mb
 
 
 def test_list():
-    assert mb.list_backbones() == [f'cyclemlp_b{i}' for i in range(1, 6)]
+    names = mb.list_backbones()
+    assert len(names) == 15 and names == sorted(names, key=lambda name: name.split('_')[0])
+    assert [name for name in names if name.startswith('cyclemlp')] == [f'cyclemlp_b{i}' for i in range(1, 6)]
 
 
 def test_every_name_of_the_list_builds():
@@ -28,10 +30,10 @@ def test_backbone_and_classifier():
         (
             'CycelMLP',
             dict(arch='b1'),
-            r"unknown backbone 'CycelMLP', did you mean 'CycleMLP'\? There are: CycleMLP, cyclemlp_b1",
+            r"unknown backbone 'CycelMLP', did you mean 'CycleMLP'\? There are: ASMLP, ConvMLP, CycleMLP, HireMLP, as",
         ),
         ('cyclemlp_b9', {}, r"unknown backbone 'cyclemlp_b9', did you mean 'cyclemlp_b\d'\?"),
-        ('zzz', {}, r"unknown backbone 'zzz'\. There are: CycleMLP"),
+        ('zzz', {}, r"unknown backbone 'zzz'\. There are: ASMLP, ConvMLP, CycleMLP"),
         (
             'CycleMLP',
             dict(arch='B1'),
@@ -49,5 +51,5 @@ def test_unknown_names_answer_with_the_nearest(name, kwargs, words):
 def test_classifier_arguments():
     with pytest.raises(ValueError, match='num_classes=0'):
         mb.build_classifier('CycleMLP', arch='b1', num_classes=0)
-    with pytest.raises(ValueError, match='a classifier uses the last stage alone'):
+    with pytest.raises(ValueError, match='a classifier uses the last stage with its norm'):
         mb.build_classifier('CycleMLP', arch='b1', out_indices=(2,))

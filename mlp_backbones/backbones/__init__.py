@@ -1,9 +1,12 @@
 """One file per family; :data:`FAMILIES` is all that the rest of the package needs to know of them."""
 
+from .asmlp import ASMLP
 from .base import MLPBackbone
 from .classifier import Classifier
+from .convmlp import ConvMLP
 from .cyclemlp import CycleMLP
+from .hiremlp import HireMLP
 
-FAMILIES: dict[str, type[MLPBackbone]] = {family.__name__: family for family in (CycleMLP,)}
+FAMILIES: dict[str, type[MLPBackbone]] = {family.__name__: family for family in (ASMLP, ConvMLP, CycleMLP, HireMLP)}
 
-__all__ = ['FAMILIES', 'Classifier', 'CycleMLP', 'MLPBackbone']
+__all__ = ['ASMLP', 'FAMILIES', 'Classifier', 'ConvMLP', 'CycleMLP', 'HireMLP', 'MLPBackbone']

@@ -49,8 +49,8 @@ def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict] | Non
     pretrained = [cfg for cfg in cfgs if _is_pretrained(cfg)]
     check('init_cfg', init_cfg, 'a dict or list of dicts with at most one of type Pretrained', len(pretrained) < 2)
     if pretrained:
-        extra = sorted(set(pretrained[0]) - {'type', 'checkpoint', 'prefix'})
-        check('init_cfg', init_cfg, 'dict(type="Pretrained", checkpoint=..., prefix=...)', not extra)
+        extra = sorted(set(pretrained[0]) - {'type', 'checkpoint', 'prefix', 'ema'})
+        check('init_cfg', init_cfg, 'dict(type="Pretrained", checkpoint=..., prefix=..., ema=...)', not extra)
         check('init_cfg', init_cfg, 'given a checkpoint (a file or URL)', bool(pretrained[0].get('checkpoint')))
     return [cfg for cfg in cfgs if not _is_pretrained(cfg)] or None, pretrained[0] if pretrained else None
 

@@ -1,6 +1,9 @@
 """What all families share: one template of stem, stages and output norms, and the ways a user runs a backbone."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from itertools import count, islice
 from typing import ClassVar
 
@@ -11,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from ..checkpoints import load_published
 from ..layers import DropPath, Mlp
 from .arguments import check, resolve_arch, split_init_cfg
 
@@ -27,7 +29,9 @@ class Block(nn.Module):
         drop_path: probability of a branch being dropped in training.
     """
 
-    def __init__(self, channels: int, mixer: nn.Module, norm: type[nn.Module], mlp_ratio: float, drop_path: float):
+    def __init__(
+        self, channels: int, mixer: nn.Module, norm: Callable[[int], nn.Module], mlp_ratio: float, drop_path: float
+    ):
         super().__init__()
         self.norm1 = norm(channels)
         self.mixer = mixer
@@ -59,19 +63,42 @@ class Stage(nn.Module):
         x = self.downsample(x)
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
-                x = checkpoint(block, x, use_reentrant=False)
+                x = checkpoint(block, x, use_reentrant=False, context_fn=partial(_contexts, block))
             else:
                 x = block(x)
         return x
 
 
+def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
+    return nullcontext(), _running_statistics_kept(block)
+
+
+@contextmanager
+def _running_statistics_kept(block: nn.Module) -> Iterator[None]:
+    """Lets the recomputation of a block not count its batch in the running statistics a second time."""
+    norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.training]
+    kept = [dict(norm._buffers) for norm in norms]
+    for norm, buffers in zip(norms, kept, strict=True):
+        norm._buffers.update({name: b if b is None else b.clone() for name, b in buffers.items()})
+    try:
+        yield
+    finally:
+        for norm, buffers in zip(norms, kept, strict=True):
+            norm._buffers.update(buffers)
+
+
 class MLPBackbone(BaseModule):
     """A hierarchical vision MLP: any image ``[B, C, H, W]`` to a tuple of maps, one for each of ``out_indices``.
 
-    Output ``i``, of stage ``i``, is ``[B, out_channels, ~H / out_strides, ~W / out_strides]``. Stages beyond the last
-    one in ``out_indices`` are not built, so that no parameter is ever without a gradient.
+    Output ``i``, of stage ``i``, is ``[B, out_channels, ~H / out_strides, ~W / out_strides]``, at least 1x1 and within
+    one of the exact quotient. Stages beyond the last one in ``out_indices`` are not built, so that no parameter is ever
+    without a gradient.
 
     A family gives its table of ``variants`` and the three ``make_*`` methods, and may override ``init_layer``.
+
+    No size needs to divide by anything: detectors may use ``pad_size_divisor=1``, with which an image in a batch of its
+    own gets the numbers of the unpadded image. In a batch that pads it to a common size it gets others, in every
+    family: each one says why, and how far from the padding. Images of one size do not see each other (in eval mode).
 
     Args:
         arch: name of a published variant, or a dict of one's own with the keys of ``variants``.
@@ -83,8 +110,10 @@ class MLPBackbone(BaseModule):
             gradient and stay in eval mode. Default -1.
         norm_eval: keep BatchNorms in eval mode while training; other norms have no running statistics. Default False.
         with_cp: recompute blocks in the backward pass to save memory. Default False.
-        init_cfg: mmengine's initialisation config. ``dict(type='Pretrained', checkpoint=FILE_OR_URL, prefix=None)``
-            goes through :func:`mlp_backbones.checkpoints.load_published`. Default None: the paper's initialisation.
+        out_norm: give each output a norm of its own, as the published dense networks do. Default True.
+        init_cfg: mmengine's initialisation config. ``dict(type='Pretrained', checkpoint=FILE_OR_URL, prefix=None,
+            ema=False)`` goes through :func:`mlp_backbones.checkpoints.load_published`. Default None: the paper's
+            initialisation.
 
     Attributes:
         out_channels: width of each output.
@@ -108,6 +137,7 @@ class MLPBackbone(BaseModule):
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
+        out_norm: bool = True,
         init_cfg: dict | list[dict] | None = None,
     ):
         self.arch_name, self.arch = resolve_arch(type(self), arch)
@@ -134,8 +164,8 @@ class MLPBackbone(BaseModule):
             f'an integer from -1 (nothing) over 0 (stem) to {num_stages} (stem and all stages)',
             type(frozen_stages) is int and -1 <= frozen_stages <= num_stages,
         )
-        check('norm_eval', norm_eval, 'True or False', isinstance(norm_eval, bool))
-        check('with_cp', with_cp, 'True or False', isinstance(with_cp, bool))
+        for name, flag in dict(norm_eval=norm_eval, with_cp=with_cp, out_norm=out_norm).items():
+            check(name, flag, 'True or False', isinstance(flag, bool))
         other_cfg, self._pretrained = split_init_cfg(init_cfg)
         super().__init__(init_cfg=other_cfg)
 
@@ -150,7 +180,8 @@ class MLPBackbone(BaseModule):
         self.stem = self.make_stem(in_channels)
         drop_paths = self.drop_path_rates(drop_path_rate)
         self.stages = nn.ModuleList(self.make_stage(i, drop_paths[i], with_cp) for i in range(self.out_indices[-1] + 1))
-        self.out_norms = nn.ModuleDict({str(i): self.make_out_norm(channels[i]) for i in self.out_indices})
+        out_norms = {str(i): self.make_out_norm(channels[i]) for i in self.out_indices} if out_norm else {}
+        self.out_norms = nn.ModuleDict(out_norms)
         self.apply(self.init_layer)
         for part in self._frozen_parts():
             part.requires_grad_(False)
@@ -182,19 +213,55 @@ class MLPBackbone(BaseModule):
         return [list(islice(rates, depth)) for depth in depths]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Maps an image ``[B, in_channels, H, W]`` of any size from 1x1 to the outputs, each ``[B, C_i, H_i, W_i]``."""
+        """Maps an image ``[B, in_channels, H, W]`` of any size from 1x1 to the outputs, each ``[B, C_i, H_i, W_i]``.
+
+        The outputs are contiguous, or in ``torch.channels_last`` where the image is.
+        """
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise ValueError(
                 f'{type(self).__name__} takes images [B, {self.in_channels}, H, W], got {list(x.shape)}; '
                 f'set in_channels for images of another kind'
             )
+        channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
         x = self.stem(x.contiguous(memory_format=self.memory_format))
         outputs = []
         for i, stage in enumerate(self.stages):
             x = stage(x)
             if i in self.out_indices:
-                outputs.append(self.out_norms[str(i)](x).contiguous())
+                out_norm = self.out_norms[str(i)] if self.out_norms else nn.Identity()
+                outputs.append(out_norm(x).contiguous(memory_format=layout))
         return tuple(outputs)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter for layer-wise learning rates, as in mmpretrain: the stem is layer 0, blocks count on.
+
+        What lies between blocks counts as the block after it; output norms and all that is not of the backbone are
+        the last layer.
+
+        Args:
+            param_name: name of the parameter, with its prefix.
+            prefix: what the backbone's parameters begin with, e.g. ``'backbone.'``. Default ''.
+
+        Returns:
+            (depth of the layer, number of layers).
+
+        Raises:
+            ValueError: if the backbone has no such parameter.
+        """
+        blocks, depths = [], {}
+        for name, _ in self.named_parameters():
+            block = re.match(r'stages\..*?blocks\.\d+\.', name)
+            if block and block[0] not in blocks:
+                blocks.append(block[0])
+            depths[name] = 0 if name.startswith('stem.') else len(blocks) + (block is None)
+        num_layers = len(blocks) + 2
+        if not param_name.startswith(prefix):
+            return num_layers - 1, num_layers
+        name = param_name.removeprefix(prefix)
+        if name not in depths:
+            raise ValueError(f'param_name={param_name!r} is not a parameter of this {type(self).__name__}')
+        return depths[name], num_layers
 
     def train(self, mode: bool = True) -> 'MLPBackbone':
         super().train(mode)
@@ -221,5 +288,8 @@ class MLPBackbone(BaseModule):
         first = not self.is_init
         super().init_weights()
         if first and self._pretrained:
-            report = load_published(self, self._pretrained['checkpoint'], prefix=self._pretrained.get('prefix'))
+            from ..checkpoints import load_published  # not above: it knows the families
+
+            options = {key: self._pretrained[key] for key in ('prefix', 'ema') if key in self._pretrained}
+            report = load_published(self, self._pretrained['checkpoint'], **options)
             print_log(str(report), logger='current')

@@ -1,14 +1,19 @@
 """Loads published weights, and says exactly what was loaded."""
 
+import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
-from .key_maps import family_of, is_constant, official_name
+from ..backbones import FAMILIES
+from .identify import identify, label, last_norm, squeezed
+from .key_maps import is_constant, official_name
 from .read import CheckpointError, find_state_dict, read_checkpoint
 
 
@@ -22,6 +27,7 @@ class LoadReport:
         missing: names of the model that the source does not hold; they keep their values.
         unexpected: names of the source that the model has no place for.
         reshaped: names among ``loaded`` whose tensor was stored in another shape (a linear as a 1x1 convolution).
+        nonfinite: names among ``loaded`` whose tensor holds NaN or infinite values; they are warned of, too.
     """
 
     source: str
@@ -29,16 +35,20 @@ class LoadReport:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     reshaped: tuple[str, ...]
+    nonfinite: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         total = len(self.loaded) + len(self.missing)
         return (
             f'{self.source}: loaded {len(self.loaded)} of {total} tensors ({len(self.reshaped)} reshaped); '
             f'missing: {_summary(self.missing)}; unexpected: {_summary(self.unexpected)}'
+            + (f'; not finite: {_summary(self.nonfinite)}' if self.nonfinite else '')
         )
 
 
-def load_published(model: nn.Module, source: str | Path | Mapping, prefix: str | None = None) -> LoadReport:
+def load_published(
+    model: nn.Module, source: str | Path | Mapping, prefix: str | None = None, ema: bool = False
+) -> LoadReport:
     """Loads a published checkpoint, or one of our own, into a backbone or classifier.
 
     The model is left as it was if anything raises. The classifier's last norm goes to a backbone only where it
@@ -48,41 +58,47 @@ def load_published(model: nn.Module, source: str | Path | Mapping, prefix: str |
         model: a backbone of this package, or a module with one as ``model.backbone``.
         source: path, http(s) address, or a dict: a state dict or what a file holds.
         prefix: load what lies below this prefix of the source. Default None: found by itself.
+        ema: load the moving average of the weights (``model_ema``) that the source holds beside them. Default False.
 
     Returns:
         The report.
 
     Raises:
         CheckpointError: if the source cannot be read, holds less than the whole trunk (stem and stages) or more blocks
-            than the model, or if the model is not ours.
+            than the model, or if the model is not ours; the sentence says which network the source holds.
     """
-    label = 'a state dict' if isinstance(source, Mapping) else str(source)
+    source_name = 'a state dict' if isinstance(source, Mapping) else str(source)
     content = source if isinstance(source, Mapping) else read_checkpoint(source)
-    given = find_state_dict(content, prefix)
+    given = find_state_dict(content, prefix, ema)
     backbone = getattr(model, 'backbone', model)
-    family = family_of(backbone)
+    family = next((name for name, kind in FAMILIES.items() if isinstance(backbone, kind)), None)
     if family is None:
         raise CheckpointError(
             f'{type(model).__name__} is not a backbone of this package, nor does it hold one as `backbone`: '
-            f'load {label} with a loader of its own'
+            f'load {source_name} with a loader of its own'
         )
     inner = '' if backbone is model else 'backbone.'
 
     own_format = any(key.startswith('stem.') for key in given)
     rename = str if own_format else partial(official_name, family)
-    names = {name: rename(name) for name in backbone.state_dict()} | _last_norm(backbone, given)
+    names = {name: rename(name) for name in backbone.state_dict()}
+    if backbone.out_indices == (len(backbone.strides) - 1,):
+        names |= {name: key for name, key in last_norm(backbone, given).items() if name in names}
     block_prefixes = tuple({rename(name[: name.index('.blocks.') + 8]) for name in names if '.blocks.' in name})
     names = {inner + name: key for name, key in names.items()}
     if inner:
-        names |= {name: name for name in model.state_dict() if not name.startswith(inner)}
+        names |= {name: _head_name(name, given) for name in model.state_dict() if not name.startswith(inner)}
 
     fitting, reshaped, wrong = {}, [], []
     for name, target in model.state_dict().items():
         tensor = given.get(names[name])
         if tensor is None:
             continue
-        if _squeezed(tensor) != _squeezed(target):
+        if squeezed(tensor) != squeezed(target):
             wrong.append(f'{names[name]} is {list(tensor.shape)}, the model needs {list(target.shape)}')
+            continue
+        if tensor.is_floating_point() != target.is_floating_point():
+            wrong.append(f'{names[name]} is of {tensor.dtype}, the model needs {target.dtype}')
             continue
         if tensor.shape != target.shape:
             reshaped.append(name)
@@ -95,17 +111,25 @@ def load_published(model: nn.Module, source: str | Path | Mapping, prefix: str |
     # A deeper variant of the same widths holds all that the model asks for, and more.
     problems += [f'the model has no place for {k}' for k in unexpected if k.startswith(block_prefixes)]
     if any(n not in fitting for n in trunk) or len(problems) > len(wrong):
+        held, model_name = identify(given), label(family, backbone.arch_name)
+        holds = str(held or 'no network of this package')
+        mixed_up = f'this file holds {holds}, the model is {model_name} (arch={backbone.arch_name!r}); '
         raise CheckpointError(
-            f'{label} does not fit {family}-{backbone.arch_name}: {sum(n in fitting for n in trunk)} of the '
-            f'{len(trunk)} trunk tensors fit, e.g. {problems[0]}. Nothing was loaded; check arch and in_channels'
+            f'{source_name} does not fit {model_name}: {mixed_up if holds != model_name else ""}'
+            f'{sum(n in fitting for n in trunk)} of the {len(trunk)} trunk tensors fit, e.g. {problems[0]}. '
+            f'Nothing was loaded; check arch and in_channels'
         )
+    nonfinite = tuple(n for n, t in fitting.items() if t.is_floating_point() and not torch.isfinite(t).all())
+    if nonfinite:
+        warnings.warn(f'{source_name} holds NaN or infinite values in {", ".join(nonfinite)}', stacklevel=2)
     model.load_state_dict(fitting, strict=False)
     return LoadReport(
-        source=label,
+        source=source_name,
         loaded=tuple(fitting),
         missing=tuple(n for n in names if n not in fitting),
         unexpected=unexpected,
         reshaped=tuple(reshaped),
+        nonfinite=nonfinite,
     )
 
 
@@ -137,20 +161,10 @@ def load_trained(model: nn.Module, source: str | Path) -> None:
     model.load_state_dict(given)
 
 
-def _last_norm(backbone: nn.Module, given: Mapping[str, Tensor]) -> dict[str, str]:
-    """The names of a classifier's last norm, where the backbone has it as its only output norm."""
-    last = len(backbone.strides) - 1
-    if backbone.out_indices != (last,):
-        return {}
-    pairs = ((f'out_norms.{last}.{rest}', f'norm.{rest}') for rest in backbone.out_norms[str(last)].state_dict())
-    return {name: official for name, official in pairs if official in given}
-
-
-def _squeezed(tensor: Tensor) -> list[int]:
-    shape = list(tensor.shape)
-    while shape and shape[-1] == 1:
-        shape.pop()
-    return shape
+def _head_name(name: str, given: Mapping[str, Tensor]) -> str:
+    """mmpretrain names the linear layer `head.fc`, the published files and the classifier here `head`."""
+    other = re.sub(r'^head\.(fc\.)?', lambda m: 'head.' if m[1] else 'head.fc.', name)
+    return other if name not in given and other in given else name
 
 
 def _summary(names: Iterable[str]) -> str:

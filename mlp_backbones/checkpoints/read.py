@@ -31,9 +31,17 @@ class _Inert:
         pass
 
 
+class ConfigNode(dict):
+    """Stands in for yacs' config nodes in AS-MLP's files: a plain dict of what they hold."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
 # All that a file may ask for beside tensors and plain containers.
 _ALLOWED = [
     argparse.Namespace,
+    (ConfigNode, 'yacs.config.CfgNode'),
     # numpy scalars; numpy 1 and 2 name the module of their maker differently
     np.dtype,
     *{type(np.dtype(code)) for code in '?bhilBHILefd'},
@@ -60,7 +68,7 @@ def read_checkpoint(source: str | Path) -> dict:
 
     Raises:
         CheckpointError: if the file cannot be had or read, or asks for anything but tensors, plain containers,
-            ``argparse.Namespace`` and numpy scalars; the sentence names what it asked for.
+            ``argparse.Namespace``, yacs' config nodes and numpy scalars; the sentence names what it asked for.
     """
     path = Path(_fetch(source)) if urlparse(str(source)).scheme in ('http', 'https') else Path(source)
     if not path.is_file():
@@ -75,8 +83,11 @@ def read_checkpoint(source: str | Path) -> dict:
         if asked:
             raise CheckpointError(
                 f'refused to read checkpoint {path}: it asks for {asked[1]}, which could run code; nothing of it was '
-                f'run. Only files with tensors, plain containers, argparse.Namespace and numpy scalars are read'
+                f'run. Only files with tensors, plain containers, argparse.Namespace, yacs config nodes and numpy '
+                f'scalars are read'
             ) from error
+        if isinstance(error, PermissionError):
+            raise CheckpointError(f'cannot read checkpoint {path}: no permission; make it readable for you') from error
         raise CheckpointError(
             f'cannot read checkpoint {path}: it is broken, cut short, or not a torch file '
             f'({type(error).__name__}: {str(error).partition(chr(10))[0]})'
@@ -98,7 +109,7 @@ def _load(path: Path) -> object:
         return content
 
 
-def find_state_dict(content: Mapping, prefix: str | None = None) -> dict[str, Tensor]:
+def find_state_dict(content: Mapping, prefix: str | None = None, ema: bool = False) -> dict[str, Tensor]:
     """Finds the tensors in what a file holds.
 
     They lie under ``state_dict`` (detectors, segmentors, mmengine) or ``model`` (AS-MLP, CycleMLP, Hire-MLP), or are
@@ -108,17 +119,20 @@ def find_state_dict(content: Mapping, prefix: str | None = None) -> dict[str, Te
         content: what a file holds.
         prefix: only tensors below this one, without it; '' for all, as they are named. Default None: all, with
             ``backbone.`` taken off.
+        ema: take the moving average of the weights, which lies under ``model_ema`` (Hire-MLP) or ``state_dict_ema``
+            (timm). Default False.
 
     Returns:
         Tensors by name.
 
     Raises:
-        CheckpointError: if there are no tensors, or none below ``prefix``.
+        CheckpointError: if there are no tensors, none below ``prefix``, or no moving average where it is asked for.
     """
-    for key in ('state_dict', 'model'):
-        if isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
+    keys = ('model_ema', 'state_dict_ema') if ema else ('state_dict', 'model')
+    key = next((key for key in keys if isinstance(content.get(key), Mapping)), None)
+    if ema and key is None:
+        raise CheckpointError(f'ema=True, but the checkpoint holds no model_ema, only {", ".join(map(str, content))}')
+    content = content[key] if key else content
     state = {str(k).removeprefix('module.'): v for k, v in content.items() if isinstance(v, Tensor)}
     if not state:
         raise CheckpointError(f'the checkpoint holds no tensors, only {", ".join(map(str, content)) or "nothing"}')

@@ -1,5 +1,7 @@
+import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from ..ops import pad_end
 
 
 class ConvEmbed(nn.Module):
@@ -21,7 +23,6 @@ class ConvEmbed(nn.Module):
         self.smallest = kernel_size - 2 * padding
 
     def forward(self, x: Tensor) -> Tensor:
-        lack_h, lack_w = (max(self.smallest - side, 0) for side in x.shape[2:])
-        if lack_h or lack_w:
-            x = F.pad(x, (0, lack_w, 0, lack_h))
+        if self.smallest > 1:
+            x = pad_end(x, *(torch.sym_max(self.smallest - side, 0) for side in x.shape[2:]))
         return self.proj(x)

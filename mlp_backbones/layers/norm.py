@@ -1,6 +1,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_NORMS = {'BN': nn.BatchNorm2d, 'BN2d': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'GN': nn.GroupNorm}
+
 
 class LayerNorm2d(nn.LayerNorm):
     """LayerNorm over the channels of ``[B, C, H, W]``, at every position alone (eps 1e-5)."""
@@ -11,3 +13,26 @@ class LayerNorm2d(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         x = x.permute(0, 2, 3, 1)
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
+
+
+def build_norm(norm_cfg: dict, channels: int) -> nn.Module:
+    """Builds the norm that an OpenMMLab ``norm_cfg`` describes.
+
+    Args:
+        norm_cfg: ``dict(type='BN')``, ``'SyncBN'`` or ``'GN'`` (with ``num_groups``); ``requires_grad`` (default True)
+            and the options of torch's layer (``eps``, ``momentum``, ...) may follow.
+        channels: width of the map.
+
+    Raises:
+        ValueError: if the type is another one, or torch's layer refuses an option.
+    """
+    options = dict(norm_cfg) if isinstance(norm_cfg, dict) else {}
+    kind = options.pop('type', None)
+    requires_grad = options.pop('requires_grad', True)
+    if kind not in _NORMS:
+        raise ValueError(f'norm_cfg={norm_cfg!r} is not valid: norm_cfg must be a dict of type {", ".join(_NORMS)}')
+    try:
+        norm = _NORMS[kind](**options, **{'num_channels' if kind == 'GN' else 'num_features': channels})
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'norm_cfg={norm_cfg!r} does not fit a map of {channels} channels: {error}') from error
+    return norm.requires_grad_(requires_grad)

@@ -30,8 +30,7 @@ def cycle_shift(x: Tensor, step_size: int, dim: int) -> Tensor:
             f'got x of {x.ndim} dimensions, step_size={step_size} and dim={dim}'
         )
     half = step_size // 2
-    moves = tuple((slice(r, None, step_size), (r + half) % step_size - half) for r in range(step_size))
-    return _Shift.apply(x, moves, dim)
+    return _shift(x, tuple((slice(r, None, step_size), (r + half) % step_size - half) for r in range(step_size)), dim)
 
 
 def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int, dim: int) -> Tensor:
@@ -50,6 +49,41 @@ def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int,
         ``[B, C_out, H, W]``.
     """
     return F.conv2d(cycle_shift(x, step_size, dim), weight, bias)
+
+
+def axial_shift(x: Tensor, shift_size: int, dim: int, dilation: int = 1) -> Tensor:
+    """Moves group ``g`` of the channels by ``(g - s // 2) * dilation`` positions toward larger indices.
+
+    The channels are cut in ``s`` groups of ``ceil(C / s)``; the last ones may be smaller, or empty. What enters is
+    zero. Source: AS-MLP, arXiv 2107.08391, section 3.2.
+
+    Args:
+        x: ``[B, C, H, W]``, any memory format.
+        shift_size: number of groups ``s``, odd; 1 moves nothing.
+        dim: the axis to move along, 2 (H) or 3 (W).
+        dilation: positions between the offsets of neighbouring groups. Default 1.
+
+    Returns:
+        ``[B, C, H, W]`` in the memory format of ``x``.
+
+    Raises:
+        ValueError: if ``x`` is not 4-D, ``shift_size`` is even or below 1, ``dilation`` is below 1 or ``dim`` is not
+            2 or 3.
+    """
+    if x.ndim != 4 or shift_size < 1 or shift_size % 2 == 0 or dilation < 1 or dim not in (2, 3):
+        raise ValueError(
+            f'axial_shift takes x of 4 dimensions [B, C, H, W], an odd shift_size >= 1, dilation >= 1 and dim 2 (H) or '
+            f'3 (W); got x of {x.ndim} dimensions, shift_size={shift_size}, dilation={dilation} and dim={dim}'
+        )
+    width = -(-x.shape[1] // shift_size)
+    moves = ((slice(g * width, (g + 1) * width), (shift_size // 2 - g) * dilation) for g in range(shift_size))
+    return _shift(x, tuple(moves), dim)
+
+
+def _shift(x: Tensor, moves: Moves, dim: int) -> Tensor:
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return _shift_traceable(x, moves, dim)
+    return _Shift.apply(x, moves, dim)
 
 
 class _Shift(torch.autograd.Function):
@@ -73,4 +107,17 @@ def _copy_slices(x: Tensor, moves: Moves, dim: int) -> Tensor:
         if kept > 0:
             source = x[:, channels].narrow(dim, max(offset, 0), kept)
             y[:, channels].narrow(dim, max(-offset, 0), kept).copy_(source)
+    return y
+
+
+def _shift_traceable(x: Tensor, moves: Moves, dim: int) -> Tensor:
+    """The same numbers in whole-tensor operators, for compilers to fuse and exporters to know; fixes no size."""
+    reach = max(abs(offset) for _, offset in moves)
+    padded = F.pad(x, (reach, reach) if dim == 3 else (0, 0, reach, reach))
+    y = x
+    for channels, offset in moves:
+        chosen = range(x.shape[1])[channels]
+        if offset and len(chosen):
+            mask = torch.tensor([c in chosen for c in range(x.shape[1])], dtype=torch.bool, device=x.device)
+            y = torch.where(mask.view(-1, 1, 1), padded.narrow(dim, reach + offset, x.shape[dim]), y)
     return y

@@ -6,10 +6,12 @@ import torch
 
 import mlp_backbones as mb
 from mlp_backbones.checkpoints.key_maps import official_name
-from tests.conftest import golden, golden_state
+from tests.conftest import ROOT, golden, golden_state
 from tests.data import recipe
 
 TOLERANCE = 1e-9
+FAMILIES = {name.lower(): name for name in mb.backbones.FAMILIES}
+GOLDENS = [path.stem for path in sorted((ROOT / 'tests' / 'data').glob('*_*.json'))]
 
 
 def assert_matches(tensor: torch.Tensor, expected: dict) -> None:
@@ -22,11 +24,12 @@ def assert_matches(tensor: torch.Tensor, expected: dict) -> None:
     assert abs(values.std() - expected['std']) < TOLERANCE * scale
 
 
-@pytest.mark.parametrize('name', ['cyclemlp_b1_dense', 'cyclemlp_b1_cls'])
+@pytest.mark.parametrize('name', GOLDENS)
 def test_published_network(name):
     expected = golden(name)
     build = mb.build_backbone if expected['task'] == 'dense' else mb.build_classifier
-    net = build('CycleMLP', arch=expected['variant']).double().eval()
+    family = FAMILIES[name.split('_')[0]]
+    net = build(family, arch=expected['variant']).double().eval()
     assert sum(p.numel() for p in net.parameters()) == expected['parameters']
     report = mb.checkpoints.load_published(net, {'model': golden_state(name)})
     assert not report.missing and not report.unexpected
@@ -43,5 +46,5 @@ def test_published_network(name):
             assert loss.item() == pytest.approx(case['loss'], rel=TOLERANCE)
             loss.backward()
             assert_matches(image.grad, case['grad_input'])
-            norms = {official_name('CycleMLP', n): p.grad.norm().item() for n, p in net.named_parameters()}
+            norms = {official_name(family, n): p.grad.norm().item() for n, p in net.named_parameters()}
             assert norms == pytest.approx(case['grad_norm'], rel=TOLERANCE)

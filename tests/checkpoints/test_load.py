@@ -62,7 +62,8 @@ def test_head_of_another_size_is_reported():
     [
         (
             dict(arch='b2'),
-            r'does not fit CycleMLP-b2: 198 of the 350 trunk tensors fit, e\.g\. it lacks network\.2\.2\.',
+            r"does not fit CycleMLP-B2: this file holds CycleMLP-B1, the model is CycleMLP-B2 \(arch='b2'\); "
+            r'198 of the 350 trunk tensors fit, e\.g\. it lacks network\.2\.2\.',
         ),
         (
             dict(arch=dict(dims=(64, 128, 320, 512), depths=(2, 1, 4, 2))),
@@ -105,7 +106,7 @@ def test_pretrained_init_goes_through_the_same_loader(tmp_path, capsys):
     bad = mb.build_backbone(
         'CycleMLP', arch='b2', init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'b1.pth'))
     )
-    with pytest.raises(CheckpointError, match='does not fit CycleMLP-b2'):
+    with pytest.raises(CheckpointError, match='does not fit CycleMLP-B2'):
         bad.init_weights()
 
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlp_backbones.ops import cycle_linear, cycle_shift
+from mlp_backbones.ops import axial_shift, cycle_linear, cycle_shift
 
 
 def cycle_linear_by_index(x, weight, bias, step_size, dim):
@@ -76,3 +76,55 @@ def test_shift_does_not_spread_infinities():
 def test_bad_input_is_named(shape, step, dim):
     with pytest.raises(ValueError, match=f'{len(shape)} dimensions, step_size={step} and dim={dim}'):
         cycle_shift(torch.zeros(shape), step, dim)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 2), st.integers(1, 13), st.integers(1, 9), st.integers(1, 9)),
+    shift_size=st.sampled_from([1, 3, 5, 7]),
+    dilation=st.integers(1, 3),
+    dim=st.sampled_from([2, 3]),
+)
+def test_axial_shift_is_pad_and_roll_forward_and_backward(size, shift_size, dilation, dim):
+    x = torch.randn(size, dtype=torch.float64, requires_grad=True)
+    reach = shift_size // 2 * dilation
+    padded = torch.nn.functional.pad(x, (reach,) * 4)
+    groups = torch.split(padded, -(-size[1] // shift_size), 1)
+    rolled = torch.cat([torch.roll(g, (i - shift_size // 2) * dilation, dim) for i, g in enumerate(groups)], 1)
+    expected = rolled[:, :, reach : reach + size[2], reach : reach + size[3]]
+    got = axial_shift(x, shift_size, dim, dilation)
+    assert torch.equal(got, expected)
+    direction = torch.randn_like(got)
+    assert torch.equal(*(torch.autograd.grad(y, x, direction)[0] for y in (got, expected)))
+
+
+def test_groups_of_the_axial_shift_move_toward_larger_indices():
+    x = torch.arange(1.0, 4.0).expand(1, 3, 1, 3)
+    assert axial_shift(x, 3, dim=3)[0, :, 0].tolist() == [[2, 3, 0], [1, 2, 3], [0, 1, 2]]
+    # The last group may be smaller, or empty: groups of 2, 2, 2, 1 and 0 channels.
+    offsets = axial_shift(torch.eye(5)[2].expand(1, 7, 1, 5), 5, dim=3)[0, :, 0].argmax(1) - 2
+    assert offsets.tolist() == [-2, -2, -1, -1, 0, 0, 1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 2), st.integers(1, 7), st.integers(1, 5), st.integers(1, 5)),
+    steps=st.sampled_from([1, 3, 5]),
+    dim=st.sampled_from([2, 3]),
+)
+def test_the_form_for_compilers_and_exporters_is_the_same(size, steps, dim):
+    x = torch.randn(size, dtype=torch.float64, requires_grad=True)
+    for shift in (cycle_shift, axial_shift):
+        expected = shift(x, steps, dim)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.compiler, 'is_compiling', lambda: True)
+            got = shift(x, steps, dim)
+        assert torch.equal(got, expected)
+        direction = torch.randn_like(got)
+        assert torch.equal(*(torch.autograd.grad(y, x, direction)[0] for y in (got, expected)))
+
+
+@pytest.mark.parametrize(('shift_size', 'dilation', 'dim'), [(4, 1, 2), (-1, 1, 2), (3, 0, 2), (3, 1, 1)])
+def test_bad_input_of_the_axial_shift_is_named(shift_size, dilation, dim):
+    with pytest.raises(ValueError, match=f'shift_size={shift_size}, dilation={dilation} and dim={dim}'):
+        axial_shift(torch.zeros(1, 3, 4, 4), shift_size, dim, dilation)

@@ -1,0 +1,115 @@
+"""AS-MLP: a token mixer that shifts groups of channels along both axes. Source: arXiv 2107.08391."""
+
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..ops import axial_shift, pad_to_multiple
+from .arguments import check
+from .base import Block, MLPBackbone, Stage
+
+# One group: mean and variance over C, H and W of each sample.
+norm = partial(nn.GroupNorm, 1)
+
+
+class PatchEmbed(nn.Module):
+    """Patches of 4x4 pixels, zeros completing the last ones: ``[B, C, H, W]`` to a quarter of the size."""
+
+    def __init__(self, in_channels: int, channels: int):
+        super().__init__()
+        self.proj = nn.Conv2d(in_channels, channels, 4, 4)
+        self.norm = norm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.proj(pad_to_multiple(x, 4)))
+
+
+class PatchMerging(nn.Module):
+    """Four neighbours side by side in the channels, then a linear map to ``out_channels``: half the size."""
+
+    def __init__(self, channels: int, out_channels: int):
+        super().__init__()
+        self.norm = norm(4 * channels)
+        self.reduction = nn.Conv2d(4 * channels, out_channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = pad_to_multiple(x, 2)
+        # The published order of the phases: rows run fastest.
+        phases = [x[:, :, row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        return self.reduction(self.norm(torch.cat(phases, 1)))
+
+
+class AxialShiftMixer(nn.Module):
+    """Two branches, shifted along W and along H, summed (section 3.2)."""
+
+    def __init__(self, channels: int, shift_size: int, dilation: int):
+        super().__init__()
+        self.shift_size = shift_size
+        self.dilation = dilation
+        self.conv1 = nn.Conv2d(channels, channels, 1)
+        self.norm1 = norm(channels)
+        self.conv2_1 = nn.Conv2d(channels, channels, 1)
+        self.conv2_2 = nn.Conv2d(channels, channels, 1)
+        self.norm2 = norm(channels)
+        self.conv3 = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.gelu(self.norm1(self.conv1(x)))
+        along_w = F.gelu(self.conv2_1(axial_shift(x, self.shift_size, 3, self.dilation)))
+        along_h = F.gelu(self.conv2_2(axial_shift(x, self.shift_size, 2, self.dilation)))
+        return self.conv3(self.norm2(along_w + along_h))
+
+
+class ASMLP(MLPBackbone):
+    """AS-MLP (arXiv 2107.08391), a pyramid of four stages at strides 4, 8, 16 and 32.
+
+    Padding an image changes its numbers: every norm looks at all positions.
+
+    Args:
+        arch: 'tiny', 'small', 'base', or ``dict(dims=..., depths=..., mlp_ratios=(4, 4, 4, 4))``.
+        shift_size: number of channel groups, each with an offset of its own, odd. Default 5.
+        dilation: positions between neighbouring offsets. Default 1.
+
+    The other arguments, the attributes and the errors are those of :class:`MLPBackbone`.
+    """
+
+    variants: ClassVar[dict[str, dict]] = {
+        'tiny': dict(dims=(96, 192, 384, 768), depths=(2, 2, 6, 2), mlp_ratios=(4, 4, 4, 4)),
+        'small': dict(dims=(96, 192, 384, 768), depths=(2, 2, 18, 2), mlp_ratios=(4, 4, 4, 4)),
+        'base': dict(dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2), mlp_ratios=(4, 4, 4, 4)),
+    }
+    arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
+
+    def __init__(self, arch: str | dict, *, shift_size: int = 5, dilation: int = 1, **kwargs: Any):
+        odd = type(shift_size) is int and shift_size > 0 and shift_size % 2 == 1
+        check('shift_size', shift_size, 'an odd integer of at least 1', odd)
+        check('dilation', dilation, 'an integer of at least 1', type(dilation) is int and dilation > 0)
+        self.shift_size = shift_size
+        self.dilation = dilation
+        super().__init__(arch, **kwargs)
+
+    def make_stem(self, in_channels: int) -> nn.Module:
+        return PatchEmbed(in_channels, self.arch['dims'][0])
+
+    def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
+        dims, ratio = self.arch['dims'], self.arch['mlp_ratios'][index]
+        channels = dims[index]
+        blocks = [
+            Block(channels, AxialShiftMixer(channels, self.shift_size, self.dilation), norm, ratio, rate)
+            for rate in drop_paths
+        ]
+        return Stage(blocks, PatchMerging(dims[index - 1], channels) if index else None, with_cp)
+
+    def make_out_norm(self, channels: int) -> nn.Module:
+        return norm(channels)
+
+    @staticmethod
+    def init_layer(layer: nn.Module) -> None:
+        """All convolutions: truncated normal of std 0.02, bias 0."""
+        if isinstance(layer, nn.Conv2d):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

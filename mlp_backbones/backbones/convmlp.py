@@ -1,0 +1,160 @@
+"""ConvMLP: convolutions at first, then channel MLPs joined by depth-wise convolutions. Source: arXiv 2109.04454."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count, islice, pairwise
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..layers import ConvEmbed, DropPath, LayerNorm2d, Mlp, build_norm
+from ..ops import pad_to_multiple
+from .base import MLPBackbone, Stage
+
+Norm = Callable[[int], nn.Module]
+
+
+def conv_norm_relu(widths: tuple[int, ...], kernel_sizes: tuple[int, ...], stride: int, norm: Norm) -> list[nn.Module]:
+    """Convolutions without bias, each with norm and ReLU; the first one has the stride."""
+    layers = []
+    for i, (pair, kernel_size) in enumerate(zip(pairwise(widths), kernel_sizes, strict=True)):
+        conv = nn.Conv2d(*pair, kernel_size, 1 if i else stride, kernel_size // 2, bias=False)
+        layers += [conv, norm(pair[1]), nn.ReLU()]
+    return layers
+
+
+class Tokenizer(nn.Module):
+    """Three 3x3 convolutions and a max-pool: ``[B, C, H, W]`` to a quarter of the size (section 3.1)."""
+
+    def __init__(self, in_channels: int, channels: int, norm: Norm):
+        super().__init__()
+        half = max(channels // 2, 1)
+        self.block = nn.Sequential(*conv_norm_relu((in_channels, half, half, channels), (3, 3, 3), 2, norm))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.block(x)
+        if torch.compiler.is_compiling():
+            # Pooling an odd side would fix its parity in the graph. No maximum sees a zero more: there was a ReLU.
+            x = pad_to_multiple(x, 2)
+        return F.max_pool2d(x, 3, 2, 1)
+
+
+class ConvBlock(nn.Sequential):
+    """``x + f(x)``, where f is a bottleneck of convolutions 1x1, 3x3, 1x1 (section 3.2)."""
+
+    def __init__(self, channels: int, hidden_channels: int, norm: Norm):
+        widths = (channels, hidden_channels, hidden_channels, channels)
+        super().__init__(*conv_norm_relu(widths, (1, 3, 1), 1, norm))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+class ConvMLPBlock(nn.Module):
+    """Two channel MLPs with a depth-wise 3x3 convolution between, ``[B, C, H, W]`` to the same shape (section 3.3)."""
+
+    def __init__(self, channels: int, mlp_ratio: float, drop_path: float):
+        super().__init__()
+        hidden = int(channels * mlp_ratio)
+        self.norm1 = LayerNorm2d(channels)
+        self.channel_mlp1 = Mlp(channels, hidden)
+        self.connect_norm = LayerNorm2d(channels)
+        self.connect = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.norm2 = LayerNorm2d(channels)
+        self.channel_mlp2 = Mlp(channels, hidden)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.channel_mlp1(self.norm1(x)))
+        x = self.connect(self.connect_norm(x))
+        return x + self.drop_path(self.channel_mlp2(self.norm2(x)))
+
+
+class ConvMLP(MLPBackbone):
+    """ConvMLP (arXiv 2109.04454), four outputs at strides 4, 8, 16 and 32.
+
+    Its parts end where a dense output is taken, so that ``frozen_stages`` and ``out_indices`` mean what they do
+    elsewhere: stage 0 is the tokenizer's result and has no weights of its own, stage 1 is the convolution stage,
+    stage 2 the first MLP stage, each with the downsampling after it, and stage 3 the other two MLP stages.
+
+    All its operators are local: padding at the right and bottom changes only what is near the border.
+
+    Args:
+        arch: 's', 'm', 'l', or ``dict(stem_dim=..., dims=..., conv_depth=..., depths=..., mlp_ratios=...)``, where
+            ``dims``, ``depths`` and ``mlp_ratios`` have an entry for each of the three MLP stages.
+        drop_path_rate: stochastic depth of the last block of each MLP stage; it rises from 0 at the stage's first.
+            Default 0.1.
+        out_norm: as in :class:`MLPBackbone`, a LayerNorm; the published dense networks have none. Default False.
+        norm_cfg: the norms of tokenizer and convolution stage, ``dict(type='BN')``, ``'SyncBN'`` or ``'GN'``. Default
+            ``dict(type='BN')``.
+
+    The other arguments, the attributes and the errors are those of :class:`MLPBackbone`.
+    """
+
+    variants: ClassVar[dict[str, dict]] = {
+        's': dict(stem_dim=64, dims=(128, 256, 512), conv_depth=2, depths=(2, 4, 2), mlp_ratios=(2, 2, 2)),
+        'm': dict(stem_dim=64, dims=(128, 256, 512), conv_depth=3, depths=(3, 6, 3), mlp_ratios=(3, 3, 3)),
+        'l': dict(stem_dim=96, dims=(192, 384, 768), conv_depth=3, depths=(4, 8, 3), mlp_ratios=(3, 3, 3)),
+    }
+    # LayerNorm runs over channels, which lie side by side in this format.
+    memory_format: ClassVar[torch.memory_format] = torch.channels_last
+
+    def __init__(
+        self,
+        arch: str | dict,
+        *,
+        drop_path_rate: float = 0.1,
+        out_norm: bool = False,
+        norm_cfg: dict | None = None,
+        **kwargs: Any,
+    ):
+        self.norm = partial(build_norm, norm_cfg or dict(type='BN'))
+        super().__init__(arch, drop_path_rate=drop_path_rate, out_norm=out_norm, **kwargs)
+
+    def make_stem(self, in_channels: int) -> nn.Module:
+        return Tokenizer(in_channels, self.arch['stem_dim'], self.norm)
+
+    def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
+        if index == 0:
+            return nn.Sequential()
+        stem_dim, dims, depths = self.arch['stem_dim'], self.arch['dims'], self.arch['depths']
+        if index == 1:
+            blocks = [ConvBlock(stem_dim, dims[0], self.norm) for _ in range(self.arch['conv_depth'])]
+            return nn.Sequential(Stage(blocks, with_cp=with_cp), self._downsample(stem_dim, dims[0]))
+
+        def mlp_stage(i: int, rates: list[float]) -> nn.Module:
+            blocks = [ConvMLPBlock(dims[i], self.arch['mlp_ratios'][i], rate) for rate in rates]
+            return Stage(blocks, with_cp=with_cp)
+
+        if index == 2:
+            return nn.Sequential(mlp_stage(0, drop_paths), self._downsample(dims[0], dims[1]))
+        first, second = mlp_stage(1, drop_paths[: depths[1]]), mlp_stage(2, drop_paths[depths[1] :])
+        return nn.Sequential(first, self._downsample(dims[1], dims[2]), second)
+
+    def make_out_norm(self, channels: int) -> nn.Module:
+        return LayerNorm2d(channels)
+
+    def stage_channels(self) -> tuple[int, ...]:
+        return (self.arch['stem_dim'], *self.arch['dims'])
+
+    def drop_path_rates(self, rate: float) -> list[list[float]]:
+        """Stochastic depth of every MLP block by output: linear from 0 to ``rate`` over each MLP stage."""
+        rates = [list(islice((rate * k / max(d - 1, 1) for k in count()), d)) for d in self.arch['depths']]
+        return [[], [], rates[0], rates[1] + rates[2]]
+
+    @staticmethod
+    def init_layer(layer: nn.Module) -> None:
+        """Channel MLPs: truncated normal of std 0.02; convolutions: Kaiming normal over the fan-out; all biases 0."""
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode='fan_out', nonlinearity='relu')
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, Mlp):
+            for linear in (layer.fc1, layer.fc2):
+                nn.init.trunc_normal_(linear.weight, std=0.02)
+
+    @staticmethod
+    def _downsample(channels: int, out_channels: int) -> nn.Module:
+        return ConvEmbed(channels, out_channels, kernel_size=3, stride=2, padding=1)

@@ -1,0 +1,121 @@
+"""Hire-MLP: a token mixer that folds regions of neighbours into channels. Source: arXiv 2108.13341."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..layers import ConvEmbed, Reweight, build_norm
+from ..ops import fold_regions, unfold_regions
+from .arguments import check
+from .base import Block, MLPBackbone, Stage
+
+Norm = Callable[[int], nn.Module]
+
+
+class ConvNormAct(ConvEmbed):
+    """Convolutional embedding, norm, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, norm: Norm, **kwargs: int):
+        super().__init__(in_channels, out_channels, **kwargs)
+        self.norm = norm(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(super().forward(x)))
+
+
+class HireMixer(nn.Module):
+    """Three branches (regions along H, along W, channels alone), re-weighted, then projected (section 3.2).
+
+    The branches along an axis roll by ``step``, mix regions of ``region_size`` neighbours, and roll back.
+    """
+
+    def __init__(self, channels: int, region_size: int, step: int, norm: Norm):
+        super().__init__()
+        self.region_size = region_size
+        self.step = step
+        hidden = max(channels // 2, 1)
+        self.mlp_h1 = nn.Conv2d(channels * region_size, hidden, 1, bias=False)
+        self.mlp_h1_norm = norm(hidden)
+        self.mlp_h2 = nn.Conv2d(hidden, channels * region_size, 1)
+        self.mlp_w1 = nn.Conv2d(channels * region_size, hidden, 1, bias=False)
+        self.mlp_w1_norm = norm(hidden)
+        self.mlp_w2 = nn.Conv2d(hidden, channels * region_size, 1)
+        self.mlp_c = nn.Conv2d(channels, channels, 1)
+        self.reweight = Reweight(channels, num_branches=3)
+        self.proj = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        along_h = fold_regions(x, self.region_size, self.step, 2)
+        along_h = self.mlp_h2(F.relu(self.mlp_h1_norm(self.mlp_h1(along_h))))
+        along_h = unfold_regions(along_h, self.region_size, self.step, 2, x.shape[2])
+        along_w = fold_regions(x, self.region_size, self.step, 3)
+        along_w = self.mlp_w2(F.relu(self.mlp_w1_norm(self.mlp_w1(along_w))))
+        along_w = unfold_regions(along_w, self.region_size, self.step, 3, x.shape[3])
+        return self.proj(self.reweight(along_h, along_w, self.mlp_c(x)))
+
+
+class HireMLP(MLPBackbone):
+    """Hire-MLP (arXiv 2108.13341, version 2, as in the published code), four stages at strides 4, 8, 16 and 32.
+
+    Padding an image changes its numbers: regions reach around its borders, and the re-weighting averages over all
+    positions. In training, BatchNorm needs more than one value per channel: one image whose map in some stage is
+    1x1 is refused by torch.
+
+    Args:
+        arch: 'tiny', 'small', 'base', 'large', or ``dict(dims=..., depths=..., mlp_ratios=(4, 4, 4, 4))``.
+        region_size: neighbours that a region folds into channels, by stage. Default (4, 3, 3, 2).
+        step_stride: block ``j`` of a stage rolls by ``(j mod step_stride) * step_dilation``. Default (2, 2, 3, 2).
+        step_dilation: see ``step_stride``. Default (2, 2, 1, 1).
+        norm_cfg: every norm, ``dict(type='BN')``, ``'SyncBN'`` or ``'GN'``. Default ``dict(type='BN')``.
+
+    The other arguments, the attributes and the errors are those of :class:`MLPBackbone`.
+    """
+
+    variants: ClassVar[dict[str, dict]] = {
+        'tiny': dict(dims=(64, 128, 320, 512), depths=(2, 2, 4, 2), mlp_ratios=(4, 4, 4, 4)),
+        'small': dict(dims=(64, 128, 320, 512), depths=(3, 4, 10, 3), mlp_ratios=(4, 4, 4, 4)),
+        'base': dict(dims=(64, 128, 320, 512), depths=(4, 6, 24, 3), mlp_ratios=(4, 4, 4, 4)),
+        'large': dict(dims=(96, 192, 384, 768), depths=(4, 6, 24, 3), mlp_ratios=(4, 4, 4, 4)),
+    }
+    arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
+
+    def __init__(
+        self,
+        arch: str | dict,
+        *,
+        region_size: Sequence[int] = (4, 3, 3, 2),
+        step_stride: Sequence[int] = (2, 2, 3, 2),
+        step_dilation: Sequence[int] = (2, 2, 1, 1),
+        norm_cfg: dict | None = None,
+        **kwargs: Any,
+    ):
+        by_stage = dict(region_size=region_size, step_stride=step_stride, step_dilation=step_dilation)
+        for name, values in by_stage.items():
+            ok = isinstance(values, (tuple, list)) and len(values) == len(self.strides)
+            ok = ok and all(type(value) is int and value > 0 for value in values)
+            check(name, values, f'{len(self.strides)} integers of at least 1', ok)
+        self.region_size, self.step_stride, self.step_dilation = map(tuple, by_stage.values())
+        self.norm = partial(build_norm, norm_cfg or dict(type='BN'))
+        super().__init__(arch, **kwargs)
+
+    def make_stem(self, in_channels: int) -> nn.Module:
+        return ConvNormAct(in_channels, self.arch['dims'][0], self.norm, kernel_size=7, stride=4, padding=2)
+
+    def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
+        dims, ratio = self.arch['dims'], self.arch['mlp_ratios'][index]
+        channels = dims[index]
+        blocks = []
+        for j, rate in enumerate(drop_paths):
+            step = j % self.step_stride[index] * self.step_dilation[index]
+            mixer = HireMixer(channels, self.region_size[index], step, self.norm)
+            blocks.append(Block(channels, mixer, self.norm, ratio, rate))
+        downsample = None
+        if index:
+            downsample = ConvNormAct(dims[index - 1], channels, self.norm, kernel_size=3, stride=2, padding=1)
+        return Stage(blocks, downsample, with_cp)
+
+    def make_out_norm(self, channels: int) -> nn.Module:
+        return self.norm(channels)

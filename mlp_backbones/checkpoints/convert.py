@@ -1,0 +1,124 @@
+"""From published files to OpenMMLab's and back."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..backbones import FAMILIES
+from .identify import Identity, identify
+from .key_maps import is_constant, official_name, official_tensors
+from .read import CheckpointError, find_state_dict
+
+Layout = Literal['mmpretrain', 'backbone', 'official']
+
+
+def convert(content: Mapping, to: Layout = 'mmpretrain', ema: bool = False) -> tuple[dict, Identity, tuple[str, ...]]:
+    """Renames and reshapes the tensors of a checkpoint; no value changes.
+
+    Args:
+        content: what a file holds, as :func:`read_checkpoint` gives it.
+        to: ``'mmpretrain'``: ``state_dict`` with ``backbone.`` and ``head.fc.``, for an ImageClassifier and, with
+            ``Pretrained`` and ``prefix='backbone.'``, for all else; ``'backbone'``: ``state_dict`` of the backbone
+            alone; ``'official'``: what the published code loads, constants included. Default ``'mmpretrain'``.
+        ema: convert the moving average of the weights that the file holds beside them. Default False.
+
+    Returns:
+        (content of the new file, what network it is, names of the tensors that were left out).
+
+    Raises:
+        CheckpointError: if the tensors are of no network of this package.
+    """
+    state = find_state_dict(content, ema=ema)
+    identity = identify(state)
+    if identity is None:
+        raise CheckpointError(
+            f'the checkpoint holds no network of this package ({", ".join(FAMILIES)}): its tensors are named '
+            f'{", ".join(list(state)[:3])}, ...'
+        )
+    backbone = {name: state[key] for name, key in identity.names.items()}
+    head = {part: state[key] for part in ('weight', 'bias') for key in _head_keys(part) if key in state}
+    dropped = [
+        key
+        for key in state
+        if key not in identity.names.values()
+        and not is_constant(identity.family, key)
+        and (to == 'backbone' or key not in (*_head_keys('weight'), *_head_keys('bias')))
+    ]
+    if to == 'backbone':
+        new = {'state_dict': {name: _as_here(identity, name, tensor) for name, tensor in backbone.items()}}
+    elif to == 'mmpretrain':
+        named = {f'backbone.{name}': _as_here(identity, name, tensor) for name, tensor in backbone.items()}
+        new = {'state_dict': named | {f'head.fc.{part}': tensor for part, tensor in head.items()}}
+    else:
+        new = _official(identity, backbone, head)
+    return new, identity, tuple(dropped)
+
+
+def _official(identity: Identity, backbone: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> dict:
+    last = f'out_norms.{len(FAMILIES[identity.family].strides) - 1}.'
+    # A classifier has one norm, a dense network one for each output.
+    classifier = all(name.startswith(last) for name in backbone if name.startswith('out_norms.'))
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in backbone.items():
+        if classifier and name.startswith(last):
+            tensors[f'norm.{name.removeprefix(last)}'] = tensor
+        else:
+            tensors |= official_tensors(identity.family, official_name(identity.family, name), tensor)
+    tensors |= {f'head.{part}': tensor for part, tensor in head.items()}
+    return tensors if identity.family == 'ConvMLP' else {'model': tensors}
+
+
+def _as_here(identity: Identity, name: str, tensor: Tensor) -> Tensor:
+    """Point-wise maps are 1x1 convolutions here."""
+    is_map = tensor.ndim == 2 and name.endswith('.weight')
+    return tensor[:, :, None, None] if is_map else tensor
+
+
+def _head_keys(part: str) -> tuple[str, str]:
+    return f'head.{part}', f'head.fc.{part}'
+
+
+def inspect(content: Mapping) -> list[tuple[str, str]]:
+    """Says what a checkpoint is, as (fact, value) pairs.
+
+    Args:
+        content: what a file holds, as :func:`read_checkpoint` gives it.
+
+    Raises:
+        CheckpointError: if it holds no tensors.
+    """
+    state = find_state_dict(content)
+    identity = identify(state)
+    floats = {key: tensor for key, tensor in state.items() if tensor.is_floating_point()}
+    nonfinite = [key for key, tensor in floats.items() if not torch.isfinite(tensor).all()]
+    head = next((state[key] for key in _head_keys('weight') if key in state), None)
+    facts = [
+        ('network', str(identity or 'none of this package')),
+        ('names', '-' if identity is None else 'of this package' if identity.own else 'as published'),
+        ('tensors', f'{len(state)}, {sum(tensor.numel() for tensor in state.values()):,} numbers'),
+        ('types', ', '.join(sorted({str(tensor.dtype).removeprefix('torch.') for tensor in state.values()}))),
+        ('not finite', ', '.join(nonfinite) or 'none'),
+        ('classes', '-' if head is None else str(head.shape[0])),
+        ('extras', ', '.join(_extras(content)) or 'none'),
+    ]
+    if identity:
+        rest = [k for k in state if k not in identity.names.values() and not is_constant(identity.family, k)]
+        facts += [('would load', f'{len(identity.names)} tensors into the backbone'), ('beside them', _tops(rest))]
+    return facts
+
+
+def _extras(content: Mapping) -> list[str]:
+    """What a file holds beside its tensors: short values with their value, others with their type."""
+    extras = []
+    for key, value in content.items():
+        if key not in ('model', 'state_dict') and not isinstance(value, Tensor):
+            short = isinstance(value, (int, float, str)) and len(str(value)) < 40
+            extras.append(f'{key} ({value if short else type(value).__name__})')
+    return extras
+
+
+def _tops(keys: list[str]) -> str:
+    tops = dict.fromkeys(key.split('.')[0] for key in keys)
+    return ', '.join(f'{top} ({sum(key.split(".")[0] == top for key in keys)})' for top in tops) or 'nothing'

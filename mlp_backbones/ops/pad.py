@@ -1,0 +1,36 @@
+"""Zero padding that leaves compiled and exported graphs free of sizes."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def pad_end(x: Tensor, rows: int, columns: int) -> Tensor:
+    """Appends rows of zeros below and columns at the right of ``[B, C, H, W]``.
+
+    Args:
+        x: ``[B, C, H, W]``.
+        rows: how many, at least 0.
+        columns: how many, at least 0.
+
+    Returns:
+        ``[B, C, H + rows, W + columns]``; ``x`` itself where there is nothing to pad.
+    """
+    # In a traced graph the amounts are symbols, and a look at them would fix the size of the image.
+    if torch.compiler.is_compiling() or rows or columns:
+        return F.pad(x, (0, columns, 0, rows))
+    return x
+
+
+def pad_to_multiple(x: Tensor, divisor: int) -> Tensor:
+    """Appends zeros below and at the right until both sides are multiples of ``divisor``.
+
+    Args:
+        x: ``[B, C, H, W]``.
+        divisor: at least 1.
+
+    Returns:
+        ``[B, C, ~H, ~W]``; ``x`` itself where there is nothing to pad.
+    """
+    # In this form a traced graph sees that the new sides divide.
+    return pad_end(x, *((side + divisor - 1) // divisor * divisor - side for side in x.shape[2:]))

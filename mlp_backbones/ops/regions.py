@@ -1,0 +1,100 @@
+"""Hierarchical rearrangement: runs of neighbours along one axis become channels, and come back."""
+
+import torch
+from torch import Tensor
+
+
+def fold_regions(x: Tensor, region_size: int, step: int, dim: int) -> Tensor:
+    """Rolls along ``dim``, then folds each run of ``region_size`` neighbours into the channels.
+
+    With ``L`` the side along ``dim``, ``p`` the region size and ``r`` the tensor rolled by ``step`` toward larger
+    indices, padded at its end around the circle (as often as needed) to a multiple of ``p``:
+    ``y[:, c * p + k, g] = r[:, c, (g * p + k) mod L]``. Source: Hire-MLP, arXiv 2108.13341, section 3.2.
+
+    Args:
+        x: ``[B, C, H, W]``.
+        region_size: neighbours in a region, at least 1.
+        step: positions to roll by, at least 0.
+        dim: the axis, 2 (H) or 3 (W).
+
+    Returns:
+        ``[B, C * region_size, ceil(H / region_size), W]`` for ``dim`` 2, the like along W for ``dim`` 3.
+
+    Raises:
+        ValueError: if ``x`` is not 4-D or another argument is out of range.
+    """
+    _check('fold_regions', x, region_size, step, dim)
+    length = x.shape[dim]
+    groups = (length + region_size - 1) // region_size
+    if _is_exporting():
+        # Sides stay one symbol each: reshaping would tie the graph to what it proves of them.
+        starts = torch.arange(groups, device=x.device) * region_size - step
+        parts = [x.index_select(dim, _around(starts + k, length)) for k in range(region_size)]
+        return torch.stack(parts, 2).flatten(1, 2)
+    step = _within(step, length)
+    if step:
+        x = torch.cat((x.narrow(dim, length - step, step), x.narrow(dim, 0, length - step)), dim)
+    lacking = groups * region_size - length
+    if torch.compiler.is_compiling() or lacking > length:
+        # In this form a compiled graph does not depend on what lacks.
+        laps = 2 if length >= region_size else region_size
+        x = torch.cat([x] * laps, dim).narrow(dim, 0, groups * region_size)
+    elif lacking:
+        x = torch.cat((x, x.narrow(dim, 0, lacking)), dim)
+    return x.unflatten(dim, (-1, region_size)).movedim(dim + 1, 2).flatten(1, 2)
+
+
+def unfold_regions(x: Tensor, region_size: int, step: int, dim: int, length: int) -> Tensor:
+    """Takes :func:`fold_regions` back: unfolds, crops to ``length`` and rolls back by ``step``.
+
+    Args:
+        x: ``[B, C * region_size, H', W']``.
+        region_size: as given to :func:`fold_regions`.
+        step: as given to :func:`fold_regions`.
+        dim: as given to :func:`fold_regions`.
+        length: the side along ``dim`` before folding.
+
+    Returns:
+        ``[B, C, H, W]`` with ``length`` along ``dim``.
+
+    Raises:
+        ValueError: if ``x`` is not 4-D or another argument is out of range.
+    """
+    _check('unfold_regions', x, region_size, step, dim)
+    x = x.unflatten(1, (-1, region_size))
+    if _is_exporting():
+        index = _around(torch.arange(length, device=x.device) + step, length)
+        neighbour, group = index % region_size, index // region_size
+        x = x.movedim((2, dim + 1), (3, 4))[..., neighbour, group]
+        return x.transpose(2, 3) if dim == 2 else x
+    x = x.movedim(2, dim + 1).flatten(dim, dim + 1)
+    step = _within(step, length)
+    if step == 0 and torch.compiler.is_compiling():
+        # In two parts, as a plain crop would tie a compiled graph to whether there is anything to crop.
+        return torch.cat((x.narrow(dim, 0, 1), x.narrow(dim, 1, length - 1)), dim)
+    if step == 0:
+        return x.narrow(dim, 0, length)
+    return torch.cat((x.narrow(dim, step, length - step), x.narrow(dim, 0, step)), dim)
+
+
+def _within(step: int, length: int) -> int:
+    # A comparison binds a compiled graph less than a remainder.
+    return step if step < length else step % length
+
+
+def _is_exporting() -> bool:
+    # torch.compiler.is_exporting() is true in compilation, too.
+    return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+
+
+def _around(index: Tensor, length: int) -> Tensor:
+    # A tensor, as exporters refuse a remainder by a symbol.
+    return index % torch.scalar_tensor(length, dtype=index.dtype, device=index.device)
+
+
+def _check(name: str, x: Tensor, region_size: int, step: int, dim: int) -> None:
+    if x.ndim != 4 or region_size < 1 or step < 0 or dim not in (2, 3):
+        raise ValueError(
+            f'{name} takes x of 4 dimensions [B, C, H, W], region_size >= 1, step >= 0 and dim 2 (H) or 3 (W); '
+            f'got x of {x.ndim} dimensions, region_size={region_size}, step={step} and dim={dim}'
+        )

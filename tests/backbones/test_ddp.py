@@ -1,0 +1,10 @@
+from mlp_backbones.backbones import FAMILIES
+from tests.conftest import ROOT, run
+
+
+def test_two_processes_without_find_unused_parameters():
+    worker = ROOT / 'tests' / 'backbones' / 'ddp_worker.py'
+    done = run('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node', '2', worker)
+    assert done.returncode == 0, done.stdout
+    for family in FAMILIES:
+        assert f'{family}: 15 choices trained' in done.stdout

@@ -1,0 +1,90 @@
+"""Compiled and exported networks give the numbers of the plain ones."""
+
+import re
+from collections import Counter
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch.export import Dim
+
+from mlp_backbones.backbones import FAMILIES
+from mlp_backbones.engine.export import export_graph
+from tests.backbones.slim import loss_of, slim_arch
+
+pytestmark = pytest.mark.parametrize('family', FAMILIES)
+# torch makes graphs of their own for a batch of one, and for squares where the first image was one.
+SIZES = [(2, 3, 70, 93), (3, 3, 77, 101), (4, 3, 130, 67)]
+
+
+def slim(family, **kwargs):
+    """Two blocks in the first stage, of which Hire-MLP's second rolls, and one in each other, to save time."""
+    arch = slim_arch(family)
+    arch['depths'] = (2, 1, 1, 1)[: len(arch['depths'])]
+    return FAMILIES[family](arch, **kwargs)
+
+
+def test_compiles_into_one_graph_for_all_sizes(family):
+    torch.manual_seed(0)
+    net = slim(family, drop_path_rate=0.0).train()
+    twin = slim(family, drop_path_rate=0.0).train()
+    twin.load_state_dict(net.state_dict())
+    torch.compiler.reset()
+    graphs = Counter()
+
+    def count(graph, inputs):
+        graphs['all'] += 1
+        return graph
+
+    compiled = torch.compile(net, fullgraph=True, dynamic=True, backend=count)
+    for size in SIZES:
+        x = torch.randn(size)
+        outputs, expected = compiled(x), twin(x)
+        for a, b in zip(outputs, expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+        loss_of(outputs).backward()
+        loss_of(expected).backward()
+    for (name, p), q in zip(net.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-3, msg=name)
+    assert graphs['all'] == 1
+
+
+def test_compiles_to_machine_code(family):
+    """One block, that of the first stage which rolls in Hire-MLP: machine code of a whole network takes minutes."""
+    net, inputs = slim(family).eval(), []
+    block = [m for name, m in net.named_modules() if re.search(r'blocks\.\d+$', name)][1]
+    block.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    with torch.no_grad():
+        for size in SIZES[:2]:
+            net(torch.randn(size))
+        block._forward_pre_hooks.clear()
+        torch.compiler.reset()
+        compiled = torch.compile(block, fullgraph=True, dynamic=True)
+        for x in inputs:
+            torch.testing.assert_close(compiled(x), block(x), rtol=1e-4, atol=1e-4)
+
+
+def test_exports_with_free_batch_height_and_width(family):
+    net = slim(family).eval()
+    free = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+    program = torch.export.export(net, (torch.randn(2, 3, 70, 93),), dynamic_shapes=(free,)).module()
+    for size in SIZES:
+        x = torch.randn(size)
+        for a, b in zip(program(x), net(x), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_onnx_with_standard_operators(family, tmp_path):
+    net = slim(family).eval()
+    assert export_graph(net, tmp_path / 'net.onnx', size=(70, 93)) < 1e-5
+    model = onnx.load(tmp_path / 'net.onnx')
+    onnx.checker.check_model(model, full_check=True)
+    assert {(o.domain, o.version) for o in model.opset_import if o.domain == ''} == {('', 18)}
+    assert {node.domain for node in model.graph.node} == {''} and not model.functions
+    session = onnxruntime.InferenceSession(tmp_path / 'net.onnx')
+    for size in [*SIZES, (1, 3, 1, 1), (2, 3, 5, 33)]:
+        x = torch.randn(size)
+        outputs = session.run(None, {'images': x.numpy()})
+        for a, b in zip(outputs, net(x), strict=True):
+            torch.testing.assert_close(torch.from_numpy(a), b, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,17 @@
+"""The original mmengine, which the set-up puts beside the environment's own, in place of the onedl one."""
+
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT, run
+
+ORIGINAL = Path(sys.prefix, 'openmmlab')
+
+
+def test_the_contract_holds_with_the_original_mmengine():
+    path = f'{ORIGINAL}:{ROOT}'
+    version = run('-c', 'import mmengine; print(mmengine.__file__, mmengine.__version__)', PYTHONPATH=path)
+    assert version.stdout.split() == [f'{ORIGINAL}/mmengine/__init__.py', '0.10.7'], version.stdout
+    suite = ('test_contract.py', 'test_goldens.py', 'test_families.py')
+    done = run('-m', 'pytest', *(f'tests/backbones/{name}' for name in suite), PYTHONPATH=path)
+    assert done.returncode == 0 and ' passed' in done.stdout, done.stdout[-3000:]

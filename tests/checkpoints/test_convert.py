@@ -1,0 +1,165 @@
+"""Identifying and converting files in the published layouts of all variants."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+import mlp_backbones as mb
+from mlp_backbones.backbones import FAMILIES
+from mlp_backbones.checkpoints import (
+    CheckpointError,
+    convert,
+    find_state_dict,
+    identify,
+    load_published,
+    read_checkpoint,
+)
+from tests.checkpoints.official import VARIANTS, golden_file, official_file, official_state
+from tests.conftest import golden, golden_state, run
+
+CLS = ['asmlp_tiny_cls', 'convmlp_s_cls', 'cyclemlp_b1_cls', 'hiremlp_tiny_cls']
+DENSE = [name.replace('cls', 'dense') for name in CLS]
+
+
+def family_of(name):
+    return next(family for family in FAMILIES if family.lower() == name.split('_')[0])
+
+
+@pytest.mark.parametrize(('family', 'arch'), VARIANTS)
+def test_every_variant_is_identified_loaded_and_taken_back(family, arch, tmp_path):
+    state = official_state(family, arch)
+    path = tmp_path / 'official.pth'
+    torch.save(official_file(family, state), path)
+    content = read_checkpoint(path)
+    identity = identify(find_state_dict(content))
+    assert (identity.family, identity.arch, identity.own) == (family, arch, False)
+
+    with torch.device('meta'):
+        net = mb.build_classifier(family, arch=arch)
+    report = load_published(net.to_empty(device='cpu'), path)
+    assert not report.missing and not report.unexpected
+    assert net.head.bias[0] == state['head.bias'][0]
+
+    new, _, dropped = convert(content)
+    assert not dropped
+    assert identify(find_state_dict(new)).arch == arch
+    back = convert(new, 'official')[0]
+    back = find_state_dict(back)
+    assert list(back) == list(state) or set(back) == set(state)
+    assert all(torch.equal(back[key], tensor) and back[key].dtype == tensor.dtype for key, tensor in state.items())
+
+
+@pytest.mark.parametrize('name', CLS + DENSE)
+def test_round_trip_gives_the_golden_file_its_keys_and_shapes_back(name):
+    state = golden_state(name)
+    for layout in ('mmpretrain', 'backbone'):
+        new, _, dropped = convert({'state_dict': {f'backbone.{k}': v for k, v in state.items()}}, layout)
+        heads = {'head.weight', 'head.bias'} & set(state)
+        assert set(dropped) == (heads if layout == 'backbone' else set())
+        back = find_state_dict(convert(new, 'official')[0])
+        assert set(back) == set(state) - set(dropped)
+        for key, tensor in back.items():
+            assert list(tensor.shape) == golden(name)['state_dict'][key], key
+            assert key.endswith('.offset') or torch.equal(tensor, state[key])
+
+
+def test_constants_of_the_cycle_layer_are_its_offsets():
+    with torch.device('meta'):
+        net = mb.build_backbone('CycleMLP', arch='b1')
+    state = {name: torch.zeros(1).expand(tensor.shape) for name, tensor in net.state_dict().items()}
+    official = convert(state, 'official')[0]['model']
+    rows, columns = official['network.0.0.attn.sfc_h.offset'].view(-1, 2).T
+    assert not rows.any() and columns[:6].tolist() == [0, 1, -1, 0, 1, -1]
+    rows, columns = official['network.0.0.attn.sfc_w.offset'].view(-1, 2).T
+    assert not columns.any() and rows[:6].tolist() == [0, 1, -1, 0, 1, -1]
+
+
+@pytest.mark.parametrize('name', CLS)
+def test_mmpretrain_files_load_into_a_classifier_of_mmpretrain(name):
+    from mmpretrain.registry import MODELS
+
+    cls = dict(
+        type='mmpretrain.ImageClassifier',
+        backbone=dict(
+            type=f'mlp_backbones.{family_of(name)}', arch=golden(name)['variant'], out_indices=(3,), out_norm=True
+        ),
+        neck=dict(type='mmpretrain.GlobalAveragePooling'),
+        head=dict(type='mmpretrain.LinearClsHead', num_classes=1000, in_channels=0),
+    )
+    cls['head']['in_channels'] = mb.build_backbone(family_of(name), arch=golden(name)['variant']).out_channels[-1]
+    model = MODELS.build(Config(cls))
+    model.load_state_dict(convert(golden_file(name))[0]['state_dict'], strict=True)
+    # An official file goes in directly as well, the head included.
+    report = load_published(model, golden_file(name))
+    assert not report.missing and not report.unexpected
+
+
+def test_moving_averages_are_taken_when_asked_for():
+    state = {key: torch.zeros_like(tensor) for key, tensor in golden_state('hiremlp_tiny_cls').items()}
+    content = official_file('HireMLP', state)
+    net = mb.build_classifier('HireMLP', arch='tiny')
+    load_published(net, content)
+    assert not net.head.weight.any()
+    load_published(net, content, ema=True)
+    assert (net.head.weight == 1).all()
+    assert (convert(content, ema=True)[0]['state_dict']['head.fc.bias'] == 1).all()
+    with pytest.raises(CheckpointError, match='holds no model_ema, only model'):
+        load_published(net, {'model': state}, ema=True)
+    backbone = dict(type='Pretrained', checkpoint='a.pth', ema=True)
+    assert mb.build_backbone('HireMLP', arch='tiny', init_cfg=backbone)._pretrained == backbone
+
+
+@pytest.mark.parametrize(
+    ('held', 'model', 'words'),
+    [
+        (
+            ('CycleMLP', 'b2'),
+            ('CycleMLP', 'b1'),
+            r"this file holds CycleMLP-B2, the model is CycleMLP-B1 \(arch='b1'\)",
+        ),
+        (('HireMLP', 'tiny'), ('CycleMLP', 'b1'), 'this file holds HireMLP-Tiny, the model is CycleMLP-B1'),
+        (('ASMLP', 'small'), ('ASMLP', 'tiny'), 'this file holds ASMLP-Small, the model is ASMLP-Tiny'),
+        (('ConvMLP', 's'), ('ConvMLP', 'm'), 'this file holds ConvMLP-S, the model is ConvMLP-M'),
+    ],
+)
+def test_a_file_of_another_network_is_named(held, model, words):
+    net = mb.build_backbone(model[0], arch=model[1])
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    with pytest.raises(CheckpointError, match=words):
+        load_published(net, official_state(*held))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    with pytest.raises(CheckpointError, match='this file holds no network of this package'):
+        load_published(net, {'conv1.weight': torch.zeros(3)})
+
+
+def test_an_arch_of_ones_own_converts_too():
+    arch = dict(dims=(8, 12, 16, 20), depths=(1, 2, 2, 1))
+    state = mb.build_backbone('HireMLP', arch=arch).state_dict()
+    official, identity, _ = convert(state, 'official')
+    assert (
+        str(identity) == 'HireMLP of its own widths or depths' and 'network.2.1.attn.mlp_h1.weight' in official['model']
+    )
+    back = convert(official, 'backbone')[0]['state_dict']
+    assert set(back) == set(state) and all(torch.equal(back[key], state[key]) for key in state)
+
+
+def test_the_tool(tmp_path):
+    source, new, back = (tmp_path / name for name in ('official.pth', 'new.pth', 'back.pth'))
+    torch.save(golden_file('hiremlp_tiny_cls'), source)
+    shown = run('tools/convert_checkpoint.py', source, '--inspect')
+    assert shown.returncode == 0, shown.stdout
+    for words in ('HireMLP-Tiny', 'as published', 'classes      1000', 'model_ema', 'args (Namespace)', 'epoch (299)'):
+        assert words in shown.stdout
+    converted = run('tools/convert_checkpoint.py', source, new)
+    assert converted.returncode == 0 and 'HireMLP-Tiny in mmpretrain names' in converted.stdout
+    assert run('tools/convert_checkpoint.py', new, back, '--to', 'official').returncode == 0
+    state = golden_state('hiremlp_tiny_cls')
+    again = torch.load(back, weights_only=True)['model']
+    assert set(again) == set(state) and all(torch.equal(again[key], state[key]) for key in state)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['back.pth', 'new.pth', 'official.pth']
+
+    (tmp_path / 'broken.pth').write_bytes(source.read_bytes()[:1000])
+    failed = run('tools/convert_checkpoint.py', tmp_path / 'broken.pth', tmp_path / 'never.pth')
+    assert failed.returncode == 1 and failed.stdout.startswith('error: cannot read checkpoint')
+    assert failed.stdout.count('\n') == 1 and not (tmp_path / 'never.pth').exists()
+    assert 'DST is missing' in run('tools/convert_checkpoint.py', source).stdout

@@ -1,0 +1,52 @@
+#!/usr/bin/env python
+"""Converts a published checkpoint to OpenMMLab's names or back, or says what a checkpoint is."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from mlp_backbones.checkpoints import CheckpointError, convert, inspect, read_checkpoint
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('src', help='path or http(s) address of a checkpoint')
+    parser.add_argument('dst', nargs='?', type=Path, help='file to write; not needed with --inspect')
+    parser.add_argument(
+        '--to',
+        choices=('mmpretrain', 'backbone', 'official'),
+        default='mmpretrain',
+        help='names of an mmpretrain classifier, of the backbone alone, or those that the published code loads '
+        '(default: mmpretrain)',
+    )
+    parser.add_argument('--ema', action='store_true', help='take the moving average of the weights (model_ema)')
+    parser.add_argument('--inspect', action='store_true', help='write nothing, print what the file is')
+    args = parser.parse_args()
+    if not args.inspect and args.dst is None:
+        parser.error('DST is missing: name the file to write, or use --inspect')
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    try:
+        content = read_checkpoint(args.src)
+        if args.inspect:
+            for fact, value in inspect(content):
+                print(f'{fact:<12} {value}')
+            return
+        new, identity, dropped = convert(content, args.to, args.ema)
+        aside = args.dst.with_name(f'{args.dst.name}.part')
+        torch.save(new, aside)
+        os.replace(aside, args.dst)
+    except (CheckpointError, OSError) as error:
+        sys.exit(f'error: {error}')
+    left_out = f'; left out: {", ".join(dropped)}' if dropped else ''
+    print(f'{args.dst}: {identity} in {args.to} names, {len(identity.names)} tensors of the backbone{left_out}')
+
+
+if __name__ == '__main__':
+    main()
