@@ -158,3 +158,20 @@ def test_help(tool):
     done = run(tool, '--help')
     assert done.returncode == 0
     assert 'usage:' in done.stdout
+
+
+def test_export_of_a_variant_and_of_a_segmentor(tmp_path, workspace):
+    onnx_file = tmp_path / 'net.onnx'
+    done = run('tools/export.py', 'convmlp_s', onnx_file, '--size', '70', '90')
+    assert done.returncode == 0 and 'run at three other sizes' in done.stdout, done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ['net.onnx']
+    segmentor = tmp_path / 'segmentor.onnx'
+    done = run('tools/export.py', 'cyclemlp_upernet_digits', segmentor, '--size', '128', '128', '--static')
+    assert done.returncode == 0 and segmentor.is_file(), done.stdout
+    # UperNet pools to fixed grids, which ONNX cannot say for open sizes.
+    done = run('tools/export.py', 'cyclemlp_upernet_digits', tmp_path / 'open.onnx', '--size', '64', '64')
+    assert done.returncode == 1 and 'try --static' in done.stdout and not (tmp_path / 'open.onnx').exists()
+    done = run('tools/export.py', 'cyclemlp_maskrcnn_digits', tmp_path / 'detector.onnx')
+    assert done.returncode == 1 and 'MaskRCNN, which is no segmentor: export its --backbone alone' in done.stdout
+    done = run('tools/export.py', 'cyclemlp_maskrcnn_digits', tmp_path / 'net.pt', '--backbone')
+    assert done.returncode == 1 and "suffix '.pt': name a file that ends in .onnx or .pt2" in done.stdout
