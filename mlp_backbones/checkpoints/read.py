@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -31,17 +32,10 @@ class _Inert:
         pass
 
 
-class ConfigNode(dict):
-    """Stands in for yacs' config nodes in AS-MLP's files: a plain dict of what they hold."""
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
 # All that a file may ask for beside tensors and plain containers.
 _ALLOWED = [
     argparse.Namespace,
-    (ConfigNode, 'yacs.config.CfgNode'),
+    (OrderedDict, 'yacs.config.CfgNode'),  # a dict with attributes, in AS-MLP's files
     # numpy scalars; numpy 1 and 2 name the module of their maker differently
     np.dtype,
     *{type(np.dtype(code)) for code in '?bhilBHILefd'},
@@ -71,13 +65,17 @@ def read_checkpoint(source: str | Path) -> dict:
             ``argparse.Namespace``, yacs' config nodes and numpy scalars; the sentence names what it asked for.
     """
     path = Path(_fetch(source)) if urlparse(str(source)).scheme in ('http', 'https') else Path(source)
-    if not path.is_file():
-        what = 'a folder' if path.is_dir() else 'no such file'
-        raise CheckpointMissing(
-            f'cannot read checkpoint {path}: {what}; give the path of a .pth file or an http(s) address'
-        )
     try:
+        if not path.is_file():
+            what = 'a folder' if path.is_dir() else 'no such file'
+            raise CheckpointMissing(
+                f'cannot read checkpoint {path}: {what}; give the path of a .pth file or an http(s) address'
+            )
         content = _load(path)
+    except CheckpointError:
+        raise
+    except PermissionError as error:
+        raise CheckpointError(f'cannot read checkpoint {path}: no permission; make it readable for you') from error
     except Exception as error:
         asked = isinstance(error, UnpicklingError) and re.search(r'(?:GLOBAL|class|function) (\S+)', str(error))
         if asked:
@@ -86,8 +84,6 @@ def read_checkpoint(source: str | Path) -> dict:
                 f'run. Only files with tensors, plain containers, argparse.Namespace, yacs config nodes and numpy '
                 f'scalars are read'
             ) from error
-        if isinstance(error, PermissionError):
-            raise CheckpointError(f'cannot read checkpoint {path}: no permission; make it readable for you') from error
         raise CheckpointError(
             f'cannot read checkpoint {path}: it is broken, cut short, or not a torch file '
             f'({type(error).__name__}: {str(error).partition(chr(10))[0]})'

@@ -142,3 +142,24 @@ def test_load_trained_is_strict(tmp_path):
     assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in target.state_dict().items())
     with pytest.raises(CheckpointError, match=r'in 2 places, e\.g\. it holds head\.weight as \[3, 32\], .* \[4, 32\]'):
         load_trained(mb.build_classifier('CycleMLP', arch=SLIM, num_classes=4), tmp_path / 'a.pth')
+
+
+def test_weights_that_are_not_finite_are_warned_of_by_name():
+    state = mb.build_backbone('CycleMLP', arch=SLIM).state_dict()
+    state['stages.0.blocks.0.mlp.fc1.weight'][0, 0] = torch.nan
+    net = mb.build_backbone('CycleMLP', arch=SLIM)
+    with pytest.warns(UserWarning, match=r'NaN or infinite values in stages\.0\.blocks\.0\.mlp\.fc1\.weight$'):
+        report = load_published(net, state)
+    assert report.nonfinite == ('stages.0.blocks.0.mlp.fc1.weight',) and 'not finite: stages (1)' in str(report)
+
+
+def test_weights_of_a_wrong_type_are_refused_and_halves_are_not():
+    state = mb.build_backbone('CycleMLP', arch=SLIM).state_dict()
+    net = mb.build_backbone('CycleMLP', arch=SLIM)
+    load_published(net, {name: tensor.half() for name, tensor in state.items()})
+    assert net.stem.proj.weight.dtype == torch.float32
+    before = snapshot(net)
+    state['stem.proj.weight'] = state['stem.proj.weight'].int()
+    with pytest.raises(CheckpointError, match=r'stem\.proj\.weight is of torch\.int32, the model needs torch\.float32'):
+        load_published(net, state)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())

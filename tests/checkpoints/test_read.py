@@ -2,12 +2,15 @@
 
 import argparse
 import os
+import sys
+import types
 
 import numpy as np
 import pytest
 import torch
 
 from mlp_backbones.checkpoints import CheckpointError, find_state_dict, read_checkpoint
+from tests.conftest import run
 
 
 class Planted:
@@ -139,3 +142,38 @@ def test_prefix():
 def test_no_tensors():
     with pytest.raises(CheckpointError, match='only epoch'):
         find_state_dict({'epoch': 3})
+
+
+def test_a_file_without_permission_is_one_sentence(tmp_path):
+    path = tmp_path / 'locked.pth'
+    torch.save({'a': torch.ones(1)}, path)
+    path.chmod(0)
+    done = run(
+        '-c',
+        f"""
+import os
+from mlp_backbones.checkpoints import CheckpointError, read_checkpoint
+if os.getuid() == 0:
+    os.seteuid(65534)  # root may read all files
+try:
+    read_checkpoint({str(path)!r})
+except CheckpointError as error:
+    print(error)
+""",
+    )
+    assert done.stdout.splitlines()[-1] == f'cannot read checkpoint {path}: no permission; make it readable for you'
+
+
+def test_config_nodes_of_yacs_are_plain_dicts(tmp_path, monkeypatch):
+    """AS-MLP's files hold one; yacs itself is not needed to read it, and nothing of it runs."""
+    module = types.ModuleType('yacs.config')
+    module.CfgNode = type('CfgNode', (dict,), {'__module__': 'yacs.config'})
+    node = module.CfgNode(MODEL=module.CfgNode(NAME='as_mlp_tiny'))
+    node.__dict__['__immutable__'] = True
+    monkeypatch.setitem(sys.modules, 'yacs', types.ModuleType('yacs'))
+    monkeypatch.setitem(sys.modules, 'yacs.config', module)
+    torch.save({'model': {'a': torch.ones(1)}, 'config': node}, tmp_path / 'asmlp.pth')
+    monkeypatch.undo()
+    content = read_checkpoint(tmp_path / 'asmlp.pth')
+    assert content['config'] == {'MODEL': {'NAME': 'as_mlp_tiny'}}
+    assert 'yacs' not in sys.modules
