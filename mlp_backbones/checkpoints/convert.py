@@ -47,9 +47,9 @@ def convert(content: Mapping, to: Layout = 'mmpretrain', ema: bool = False) -> t
         and (to == 'backbone' or key not in (*_head_keys('weight'), *_head_keys('bias')))
     ]
     if to == 'backbone':
-        new = {'state_dict': {name: _as_here(identity, name, tensor) for name, tensor in backbone.items()}}
+        new = {'state_dict': {name: _as_here(name, tensor) for name, tensor in backbone.items()}}
     elif to == 'mmpretrain':
-        named = {f'backbone.{name}': _as_here(identity, name, tensor) for name, tensor in backbone.items()}
+        named = {f'backbone.{name}': _as_here(name, tensor) for name, tensor in backbone.items()}
         new = {'state_dict': named | {f'head.fc.{part}': tensor for part, tensor in head.items()}}
     else:
         new = _official(identity, backbone, head)
@@ -70,7 +70,7 @@ def _official(identity: Identity, backbone: Mapping[str, Tensor], head: Mapping[
     return tensors if identity.family == 'ConvMLP' else {'model': tensors}
 
 
-def _as_here(identity: Identity, name: str, tensor: Tensor) -> Tensor:
+def _as_here(name: str, tensor: Tensor) -> Tensor:
     """Point-wise maps are 1x1 convolutions here."""
     is_map = tensor.ndim == 2 and name.endswith('.weight')
     return tensor[:, :, None, None] if is_map else tensor

@@ -112,7 +112,7 @@ def test_convmlp_sees_padding_only_near_it():
 
 
 @pytest.mark.parametrize('name', ['asmlp_tiny', 'convmlp_s', 'cyclemlp_b1', 'hiremlp_tiny'])
-def test_initial_weights_are_those_of_the_papers_code(name):
+def test_initial_weights_of_every_kind_of_layer(name):
     net = mb.build_backbone(name)
     in_mlps = {conv for m in net.modules() if isinstance(m, Mlp) for conv in (m.fc1, m.fc2)}
     for module in net.modules():
