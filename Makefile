@@ -18,8 +18,9 @@ demo: $(STAMP)  ## train, test and show a small Mask R-CNN on drawn digits
 	$(BIN)/python tools/test.py $(CONFIG) $$(cat $(WORK)/last_checkpoint) --work-dir $(WORK) --show-dir $(WORK)/pictures
 	$(BIN)/python tools/report.py $(WORK)
 
+# A process per core, of one thread each: most tests have no use for a second.
 test: $(STAMP)  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: $(STAMP)  ## check style and formatting
 	$(BIN)/ruff check .

@@ -1,18 +1,45 @@
 """AS-MLP: a token mixer that shifts groups of channels along both axes. Source: arXiv 2107.08391."""
 
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..ops import axial_shift, pad_to_multiple
+from ..ops import axial_linear, group_norm_gelu, pad_to_multiple
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
 
-# One group: mean and variance over C, H and W of each sample.
-norm = partial(nn.GroupNorm, 1)
+
+class SampleNorm(nn.GroupNorm):
+    """One group: mean and variance over C, H and W of each sample (eps 1e-5); then GELU, where asked for."""
+
+    def __init__(self, channels: int, gelu: bool = False):
+        super().__init__(1, channels)
+        self.gelu = gelu
+
+    def forward(self, x: Tensor) -> Tensor:
+        return group_norm_gelu(x, self.weight, self.bias, self.eps, self.gelu)
+
+
+class AxialLinear(nn.Conv2d):
+    """Axial shift and point-wise linear map (section 3.2), ``[B, C, H, W]`` to the same shape.
+
+    Args:
+        channels: width of input and output.
+        dim: the axis that groups of channels move along, 2 (H) or 3 (W).
+        shift_size: number of groups, odd.
+        dilation: positions between the offsets of neighbouring groups.
+    """
+
+    def __init__(self, channels: int, dim: int, shift_size: int, dilation: int):
+        super().__init__(channels, channels, 1)
+        self.dim = dim
+        self.shift_size = shift_size
+        self.shift_dilation = dilation  # a convolution has a dilation of its own
+
+    def forward(self, x: Tensor) -> Tensor:
+        return axial_linear(x, self.weight, self.bias, self.shift_size, self.dim, self.shift_dilation)
 
 
 class PatchEmbed(nn.Module):
@@ -21,7 +48,7 @@ class PatchEmbed(nn.Module):
     def __init__(self, in_channels: int, channels: int):
         super().__init__()
         self.proj = nn.Conv2d(in_channels, channels, 4, 4)
-        self.norm = norm(channels)
+        self.norm = SampleNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.proj(pad_to_multiple(x, 4)))
@@ -32,7 +59,7 @@ class PatchMerging(nn.Module):
 
     def __init__(self, channels: int, out_channels: int):
         super().__init__()
-        self.norm = norm(4 * channels)
+        self.norm = SampleNorm(4 * channels)
         self.reduction = nn.Conv2d(4 * channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,19 +74,17 @@ class AxialShiftMixer(nn.Module):
 
     def __init__(self, channels: int, shift_size: int, dilation: int):
         super().__init__()
-        self.shift_size = shift_size
-        self.dilation = dilation
         self.conv1 = nn.Conv2d(channels, channels, 1)
-        self.norm1 = norm(channels)
-        self.conv2_1 = nn.Conv2d(channels, channels, 1)
-        self.conv2_2 = nn.Conv2d(channels, channels, 1)
-        self.norm2 = norm(channels)
+        self.norm1 = SampleNorm(channels, gelu=True)
+        self.conv2_1 = AxialLinear(channels, 3, shift_size, dilation)
+        self.conv2_2 = AxialLinear(channels, 2, shift_size, dilation)
+        self.norm2 = SampleNorm(channels)
         self.conv3 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.gelu(self.norm1(self.conv1(x)))
-        along_w = F.gelu(self.conv2_1(axial_shift(x, self.shift_size, 3, self.dilation)))
-        along_h = F.gelu(self.conv2_2(axial_shift(x, self.shift_size, 2, self.dilation)))
+        x = self.norm1(self.conv1(x))
+        along_w = F.gelu(self.conv2_1(x))
+        along_h = F.gelu(self.conv2_2(x))
         return self.conv3(self.norm2(along_w + along_h))
 
 
@@ -98,13 +123,13 @@ class ASMLP(MLPBackbone):
         dims, ratio = self.arch['dims'], self.arch['mlp_ratios'][index]
         channels = dims[index]
         blocks = [
-            Block(channels, AxialShiftMixer(channels, self.shift_size, self.dilation), norm, ratio, rate)
+            Block(channels, AxialShiftMixer(channels, self.shift_size, self.dilation), SampleNorm, ratio, rate)
             for rate in drop_paths
         ]
         return Stage(blocks, PatchMerging(dims[index - 1], channels) if index else None, with_cp)
 
     def make_out_norm(self, channels: int) -> nn.Module:
-        return norm(channels)
+        return SampleNorm(channels)
 
     @staticmethod
     def init_layer(layer: nn.Module) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from functools import cache, partial
 from itertools import count, islice
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..layers import DropPath, Mlp
+from ..ops import backend
 from .arguments import check, resolve_arch, split_init_cfg
 
 
@@ -85,6 +86,12 @@ def _running_statistics_kept(block: nn.Module) -> Iterator[None]:
     finally:
         for norm, buffers in zip(norms, kept, strict=True):
             norm._buffers.update(buffers)
+
+
+@cache
+def _say_backends(device: str) -> None:
+    forms = ', '.join(f'{op} {form}' for op, form in backend(device).items())
+    print_log(f'mlp_backbones on {device} runs its operators as: {forms} (mlp_backbones.ops.backend)', logger='current')
 
 
 class MLPBackbone(BaseModule):
@@ -173,6 +180,7 @@ class MLPBackbone(BaseModule):
         self.out_indices = tuple(out_indices)
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
+        self.fused = False
         channels = self.stage_channels()
         self.out_channels = tuple(channels[i] for i in self.out_indices)
         self.out_strides = tuple(self.strides[i] for i in self.out_indices)
@@ -183,6 +191,8 @@ class MLPBackbone(BaseModule):
         out_norms = {str(i): self.make_out_norm(channels[i]) for i in self.out_indices} if out_norm else {}
         self.out_norms = nn.ModuleDict(out_norms)
         self.apply(self.init_layer)
+        # Convolutions copy weights that lie otherwise than their input, at every call.
+        self.to(memory_format=self.memory_format)
         for part in self._frozen_parts():
             part.requires_grad_(False)
 
@@ -222,6 +232,8 @@ class MLPBackbone(BaseModule):
                 f'{type(self).__name__} takes images [B, {self.in_channels}, H, W], got {list(x.shape)}; '
                 f'set in_channels for images of another kind'
             )
+        if not torch.compiler.is_compiling():
+            _say_backends(x.device.type)
         channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if channels_last else torch.contiguous_format
         x = self.stem(x.contiguous(memory_format=self.memory_format))
@@ -263,7 +275,26 @@ class MLPBackbone(BaseModule):
             raise ValueError(f'param_name={param_name!r} is not a parameter of this {type(self).__name__}')
         return depths[name], num_layers
 
+    @torch.no_grad()
+    def fuse(self) -> 'MLPBackbone':
+        """Folds BatchNorms into the convolutions beside them, in place: the same numbers, faster, for inference alone.
+
+        AS-MLP and CycleMLP have none to fold. Load weights before: folded ones have other names and values.
+
+        Returns:
+            the backbone itself, in eval mode; to train it from then on is an error.
+        """
+        self.eval()
+        self.requires_grad_(False)
+        for part in [*self.modules()]:
+            if part is not self and hasattr(part, 'fuse'):
+                part.fuse()
+        self.fused = True
+        return self
+
     def train(self, mode: bool = True) -> 'MLPBackbone':
+        if mode and self.fused:
+            raise RuntimeError(f'this {type(self).__name__} was fused for inference and cannot train: build it anew')
         super().train(mode)
         for part in self._frozen_parts():
             part.eval()

@@ -9,20 +9,33 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import ConvEmbed, DropPath, LayerNorm2d, Mlp, build_norm
+from ..layers import ConvEmbed, DropPath, LayerNorm2d, Mlp, build_norm, fold_norm_after
 from ..ops import pad_to_multiple
 from .base import MLPBackbone, Stage
 
 Norm = Callable[[int], nn.Module]
 
 
-def conv_norm_relu(widths: tuple[int, ...], kernel_sizes: tuple[int, ...], stride: int, norm: Norm) -> list[nn.Module]:
-    """Convolutions without bias, each with norm and ReLU; the first one has the stride."""
-    layers = []
-    for i, (pair, kernel_size) in enumerate(zip(pairwise(widths), kernel_sizes, strict=True)):
-        conv = nn.Conv2d(*pair, kernel_size, 1 if i else stride, kernel_size // 2, bias=False)
-        layers += [conv, norm(pair[1]), nn.ReLU()]
-    return layers
+class ConvNormRelus(nn.Sequential):
+    """Convolutions without bias, each with norm and ReLU; the first one has the stride.
+
+    Args:
+        widths: channels of the input and of every convolution.
+        kernel_sizes: side of each convolution, odd.
+        stride: the grid gets coarser by this factor.
+        norm: makes a norm layer from the number of channels.
+    """
+
+    def __init__(self, widths: tuple[int, ...], kernel_sizes: tuple[int, ...], stride: int, norm: Norm):
+        layers = []
+        for i, (pair, kernel_size) in enumerate(zip(pairwise(widths), kernel_sizes, strict=True)):
+            conv = nn.Conv2d(*pair, kernel_size, 1 if i else stride, kernel_size // 2, bias=False)
+            layers += [conv, norm(pair[1]), nn.ReLU()]
+        super().__init__(*layers)
+
+    def fuse(self) -> None:
+        for i in range(0, len(self), 3):
+            self[i + 1] = fold_norm_after(self[i], self[i + 1])
 
 
 class Tokenizer(nn.Module):
@@ -31,7 +44,7 @@ class Tokenizer(nn.Module):
     def __init__(self, in_channels: int, channels: int, norm: Norm):
         super().__init__()
         half = max(channels // 2, 1)
-        self.block = nn.Sequential(*conv_norm_relu((in_channels, half, half, channels), (3, 3, 3), 2, norm))
+        self.block = ConvNormRelus((in_channels, half, half, channels), (3, 3, 3), 2, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.block(x)
@@ -41,12 +54,12 @@ class Tokenizer(nn.Module):
         return F.max_pool2d(x, 3, 2, 1)
 
 
-class ConvBlock(nn.Sequential):
+class ConvBlock(ConvNormRelus):
     """``x + f(x)``, where f is a bottleneck of convolutions 1x1, 3x3, 1x1 (section 3.2)."""
 
     def __init__(self, channels: int, hidden_channels: int, norm: Norm):
         widths = (channels, hidden_channels, hidden_channels, channels)
-        super().__init__(*conv_norm_relu(widths, (1, 3, 1), 1, norm))
+        super().__init__(widths, (1, 3, 1), 1, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + super().forward(x)

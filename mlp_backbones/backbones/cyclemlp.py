@@ -4,9 +4,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..layers import ConvEmbed, LayerNorm2d, Reweight
-from ..ops import cycle_linear
+from ..ops import autocast_once, cycle_linear, form, gather_neighbours, neighbour_weights
 from .base import Block, MLPBackbone, Stage
 
 
@@ -41,7 +42,30 @@ class CycleMixer(nn.Module):
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = autocast_once(x)
+        channels, height, width = x.shape[1:]
+        if form('cycle_mix', x, folding_pays=height * width >= 4 * channels) == 'folded':
+            return self.folded(x)
         return self.proj(self.reweight(self.sfc_h(x), self.sfc_w(x), self.mlp_c(x)))
+
+    def folded(self, x: Tensor) -> Tensor:
+        """The same map as one product for each image, of 2.33 in place of 4 times C x C weights.
+
+        A branch is linear in ``x``, so its average over positions is the branch's map of the averages of what it
+        reads. With these the weights of the branches are known beforehand, and the three maps, their weighted sum and
+        the projection are one linear map of the gathered neighbours, made for each image.
+        """
+        steps = self.sfc_h.step_size
+        maps = ((self.sfc_h, 3), (self.sfc_w, 2), (self.mlp_c, None))
+        branches = torch.stack([neighbour_weights(map_.weight, steps, dim).flatten(1) for map_, dim in maps])
+        biases = torch.stack([self.sfc_h.bias, self.sfc_w.bias, torch.zeros_like(self.sfc_w.bias)])
+        columns = gather_neighbours(x, steps)
+        average = F.linear(columns.mean((2, 3)), branches.sum(0), biases.sum(0))
+        weights = self.reweight.weigh(average[..., None, None], len(maps)).flatten(2)
+        weight = self.proj.weight.flatten(1) @ torch.einsum('bck,kcj->bcj', weights, branches)
+        bias = F.linear(torch.einsum('bck,kc->bc', weights, biases), self.proj.weight.flatten(1), self.proj.bias)
+        images = zip(columns.split(1), weight[..., None, None], bias, strict=True)
+        return torch.cat([F.conv2d(*image) for image in images])
 
 
 class CycleMLP(MLPBackbone):

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import ConvEmbed, Reweight, build_norm
-from ..ops import fold_regions, unfold_regions
+from ..layers import ConvEmbed, Reweight, build_norm, fold_norm_after, fold_norm_before
+from ..ops import autocast_once, fold_regions, unfold_regions
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
 
@@ -24,6 +24,9 @@ class ConvNormAct(ConvEmbed):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(super().forward(x)))
+
+    def fuse(self) -> None:
+        self.norm = fold_norm_after(self.proj, self.norm)
 
 
 class HireMixer(nn.Module):
@@ -48,6 +51,7 @@ class HireMixer(nn.Module):
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        x = autocast_once(x)
         along_h = fold_regions(x, self.region_size, self.step, 2)
         along_h = self.mlp_h2(F.relu(self.mlp_h1_norm(self.mlp_h1(along_h))))
         along_h = unfold_regions(along_h, self.region_size, self.step, 2, x.shape[2])
@@ -55,6 +59,17 @@ class HireMixer(nn.Module):
         along_w = self.mlp_w2(F.relu(self.mlp_w1_norm(self.mlp_w1(along_w))))
         along_w = unfold_regions(along_w, self.region_size, self.step, 3, x.shape[3])
         return self.proj(self.reweight(along_h, along_w, self.mlp_c(x)))
+
+    def fuse(self) -> None:
+        self.mlp_h1_norm = fold_norm_after(self.mlp_h1, self.mlp_h1_norm)
+        self.mlp_w1_norm = fold_norm_after(self.mlp_w1, self.mlp_w1_norm)
+
+
+class HireBlock(Block):
+    def fuse(self) -> None:
+        # Regions reach around the borders, and meet no zeros that the norm has not seen.
+        self.norm1 = fold_norm_before(self.norm1, self.mixer.mlp_h1, self.mixer.mlp_w1, self.mixer.mlp_c)
+        self.norm2 = fold_norm_before(self.norm2, self.mlp.fc1)
 
 
 class HireMLP(MLPBackbone):
@@ -111,7 +126,7 @@ class HireMLP(MLPBackbone):
         for j, rate in enumerate(drop_paths):
             step = j % self.step_stride[index] * self.step_dilation[index]
             mixer = HireMixer(channels, self.region_size[index], step, self.norm)
-            blocks.append(Block(channels, mixer, self.norm, ratio, rate))
+            blocks.append(HireBlock(channels, mixer, self.norm, ratio, rate))
         downsample = None
         if index:
             downsample = ConvNormAct(dims[index - 1], channels, self.norm, kernel_size=3, stride=2, padding=1)

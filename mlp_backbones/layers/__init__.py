@@ -2,8 +2,18 @@
 
 from .drop_path import DropPath
 from .embed import ConvEmbed
+from .fuse import fold_norm_after, fold_norm_before
 from .mlp import Mlp
 from .norm import LayerNorm2d, build_norm
 from .reweight import Reweight
 
-__all__ = ['ConvEmbed', 'DropPath', 'LayerNorm2d', 'Mlp', 'Reweight', 'build_norm']
+__all__ = [
+    'ConvEmbed',
+    'DropPath',
+    'LayerNorm2d',
+    'Mlp',
+    'Reweight',
+    'build_norm',
+    'fold_norm_after',
+    'fold_norm_before',
+]

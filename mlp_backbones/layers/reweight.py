@@ -18,7 +18,10 @@ class Reweight(Mlp):
 
     def forward(self, *branches: Tensor) -> Tensor:
         """Mixes branches ``[B, C, H, W]`` into one ``[B, C, H, W]``."""
-        average = sum(branches).mean((2, 3), keepdim=True)
-        # The branch index runs fastest in the published weights: [B, C, branches, 1, 1].
-        weights = super().forward(average).unflatten(1, (-1, len(branches))).softmax(2)
+        weights = self.weigh(sum(branches).mean((2, 3), keepdim=True), len(branches))
         return sum(branch * weight for branch, weight in zip(branches, weights.unbind(2), strict=True))
+
+    def weigh(self, average: Tensor, num_branches: int) -> Tensor:
+        """From the global average of the branches' sum ``[B, C, 1, 1]`` to weights ``[B, C, num_branches, 1, 1]``."""
+        # The branch index runs fastest in the published weights.
+        return super().forward(average).unflatten(1, (-1, num_branches)).softmax(2)

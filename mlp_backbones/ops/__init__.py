@@ -1,7 +1,27 @@
 """Tensor functions that the token mixers are made of; they need torch alone."""
 
+from .backends import backend, form, use_backend
+from .neighbours import gather_neighbours, neighbour_weights
+from .norm import group_norm_gelu
 from .pad import pad_end, pad_to_multiple
+from .precision import autocast_once
 from .regions import fold_regions, unfold_regions
-from .shift import axial_shift, cycle_linear, cycle_shift
+from .shift import axial_linear, axial_shift, cycle_linear, cycle_shift
 
-__all__ = ['axial_shift', 'cycle_linear', 'cycle_shift', 'fold_regions', 'pad_end', 'pad_to_multiple', 'unfold_regions']
+__all__ = [
+    'autocast_once',
+    'axial_linear',
+    'axial_shift',
+    'backend',
+    'cycle_linear',
+    'cycle_shift',
+    'fold_regions',
+    'form',
+    'gather_neighbours',
+    'group_norm_gelu',
+    'neighbour_weights',
+    'pad_end',
+    'pad_to_multiple',
+    'unfold_regions',
+    'use_backend',
+]

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .backends import form
+
 Moves = tuple[tuple[slice, int], ...]  # (channels, offset) pairs that cover every channel once
 
 
@@ -48,6 +50,10 @@ def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int,
     Returns:
         ``[B, C_out, H, W]``.
     """
+    if form('cycle_linear', x) == 'triton':
+        from . import triton  # not above: it is there for those who ask
+
+        return triton.shift_linear(x, weight, bias, triton.cycle_offsets(x.shape[1], step_size, x.device), dim)
     return F.conv2d(cycle_shift(x, step_size, dim), weight, bias)
 
 
@@ -80,6 +86,30 @@ def axial_shift(x: Tensor, shift_size: int, dim: int, dilation: int = 1) -> Tens
     return _shift(x, tuple(moves), dim)
 
 
+def axial_linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None, shift_size: int, dim: int, dilation: int = 1
+) -> Tensor:
+    """A point-wise linear map after :func:`axial_shift`. Source: AS-MLP, arXiv 2107.08391, section 3.2.
+
+    Args:
+        x: ``[B, C_in, H, W]``.
+        weight: ``[C_out, C_in, 1, 1]``, the layout of a 1x1 convolution.
+        bias: ``[C_out]`` or None.
+        shift_size: see :func:`axial_shift`.
+        dim: 2 (H) or 3 (W).
+        dilation: see :func:`axial_shift`. Default 1.
+
+    Returns:
+        ``[B, C_out, H, W]``.
+    """
+    if form('axial_linear', x) == 'triton':
+        from . import triton
+
+        offsets = triton.axial_offsets(x.shape[1], shift_size, dilation, x.device)
+        return triton.shift_linear(x, weight, bias, offsets, dim)
+    return F.conv2d(axial_shift(x, shift_size, dim, dilation), weight, bias)
+
+
 def _shift(x: Tensor, moves: Moves, dim: int) -> Tensor:
     if torch.compiler.is_compiling() or torch.jit.is_tracing():
         return _shift_traceable(x, moves, dim)
@@ -101,13 +131,19 @@ class _Shift(torch.autograd.Function):
 
 
 def _copy_slices(x: Tensor, moves: Moves, dim: int) -> Tensor:
-    y = torch.zeros_like(x)
+    y = torch.empty_like(x)
     for channels, offset in moves:
-        kept = x.shape[dim] - abs(offset)
-        if kept > 0:
-            source = x[:, channels].narrow(dim, max(offset, 0), kept)
-            y[:, channels].narrow(dim, max(-offset, 0), kept).copy_(source)
+        copy_shifted(x[:, channels], y[:, channels], dim, offset)
     return y
+
+
+def copy_shifted(source: Tensor, target: Tensor, dim: int, offset: int) -> None:
+    """``target[..., p] = source[..., p + offset]`` along ``dim``, zero where that is outside; both of one shape."""
+    length = source.shape[dim]
+    offset = max(-length, min(offset, length))
+    lost, kept = abs(offset), length - abs(offset)
+    target.narrow(dim, max(-offset, 0), kept).copy_(source.narrow(dim, max(offset, 0), kept))
+    target.narrow(dim, kept if offset > 0 else 0, lost).zero_()
 
 
 def _shift_traceable(x: Tensor, moves: Moves, dim: int) -> Tensor:

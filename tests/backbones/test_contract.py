@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from inspect import signature
 
 import pytest
 import torch
@@ -12,7 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.layers import DropPath
-from tests.backbones.slim import OUT_INDICES, loss_of, slim
+from mlp_backbones.ops import use_backend
+from tests.backbones.slim import OUT_INDICES, loss_of, slim, slim_arch
+from tests.conftest import run as run_python
 
 pytestmark = pytest.mark.parametrize('family', FAMILIES)
 
@@ -223,3 +226,55 @@ def test_an_image_of_other_channels_is_named(family):
     assert len(slim(family, in_channels=5).eval()(image(1, 5, 9, 9))) == 4
     with pytest.raises(ValueError, match=rf'{family} takes images \[B, 3, H, W\], got \[1, 4, 9, 9\]; set in_channels'):
         slim(family)(image(1, 4, 9, 9))
+
+
+@settings(max_examples=15, deadline=None)
+@given(batch=st.integers(1, 3), height=st.integers(1, 97), width=st.integers(1, 97))
+def test_every_backend_of_the_cpu_gives_the_same_numbers(family, batch, height, width):
+    torch.manual_seed(0)
+    net = slim(family).double().eval()
+    x = image(batch, 3, height, width, dtype=torch.float64)
+
+    def run(name: str) -> list[torch.Tensor]:
+        net.zero_grad()
+        with use_backend(name):
+            outputs = net(x)
+            loss_of(outputs).backward()
+        return [*outputs, *(p.grad for p in net.parameters())]
+
+    for got, expected in zip(run('folded'), run('plain'), strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-9, atol=1e-11 * expected.abs().max().item())
+
+
+def test_fusing_changes_no_number_and_ends_training(family):
+    net = slim(family).double()
+    for name, tensor in net.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.normal_().abs_().add_(0.1) if 'running_var' in name else tensor.normal_(std=0.3)
+    x = image(2, 3, 41, 58, dtype=torch.float64)
+    expected = net.eval()(x)
+    assert net.fuse() is net
+    for got, wanted in zip(net(x), expected, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-11 * wanted.abs().max().item())
+    left = [name for name, module in net.named_modules() if isinstance(module, _BatchNorm)]
+    assert all(name.startswith('out_norms.') for name in left)
+    assert not any(p.requires_grad for p in net.parameters())
+    with pytest.raises(RuntimeError, match=f'this {family} was fused for inference and cannot train: build it anew'):
+        net.train()
+    assert net.eval() is net
+
+
+def test_fusing_leaves_other_norms_alone(family):
+    options = (
+        dict(norm_cfg=dict(type='GN', num_groups=2)) if 'norm_cfg' in signature(FAMILIES[family]).parameters else {}
+    )
+    net = slim(family, **options).double().eval()
+    x = image(1, 3, 33, 33, dtype=torch.float64)
+    for got, wanted in zip(copy.deepcopy(net).fuse()(x), net(x), strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_backends_are_said_once(family):
+    build = f'net = mb.{family}({slim_arch(family)!r}).eval()'
+    code = f'import torch, mlp_backbones as mb; {build}; [net(torch.zeros(1, 3, 8, 8)) for _ in range(2)]'
+    assert run_python('-c', code).stdout.count('on cpu runs its operators as: cycle_mix folded, ') == 1

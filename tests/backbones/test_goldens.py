@@ -11,6 +11,8 @@ from tests.data import recipe
 
 TOLERANCE = 1e-9
 FAMILIES = {name.lower(): name for name in mb.backbones.FAMILIES}
+# In every backend that the CPU has, for families with more than one.
+BACKENDS = {'cyclemlp': ('plain', 'folded')}
 GOLDENS = [path.stem for path in sorted((ROOT / 'tests' / 'data').glob('*_*.json'))]
 
 
@@ -24,8 +26,15 @@ def assert_matches(tensor: torch.Tensor, expected: dict) -> None:
     assert abs(values.std() - expected['std']) < TOLERANCE * scale
 
 
-@pytest.mark.parametrize('name', GOLDENS)
-def test_published_network(name):
+@pytest.mark.parametrize(
+    ('name', 'backend'), [(name, b) for name in GOLDENS for b in BACKENDS.get(name.split('_')[0], ('plain',))]
+)
+def test_published_network(name, backend):
+    with mb.ops.use_backend(backend):
+        check_published_network(name)
+
+
+def check_published_network(name: str) -> None:
     expected = golden(name)
     build = mb.build_backbone if expected['task'] == 'dense' else mb.build_classifier
     family = FAMILIES[name.split('_')[0]]

@@ -1,0 +1,1 @@
+"""Speed and memory of the backbones, measured side by side with what they are compared to: ``python -m benchmarks``."""

@@ -1,0 +1,133 @@
+"""Measures speed and memory side by side with what they are compared to, and reports the ratios."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / 'results'
+
+
+def listed(parse: Callable[[str], object]) -> Callable[[str], list]:
+    """A parser of values with commas between."""
+    return lambda text: [parse(part.strip()) for part in text.split(',')]
+
+
+def size(text: str) -> tuple[int, int]:
+    sides = text.split('x')
+    if len(sides) != 2 or not all(side.isdecimal() and int(side) for side in sides):
+        raise argparse.ArgumentTypeError(f'{text!r} is not valid: give height and width in pixels, as in 800x1216')
+    return int(sides[0]), int(sides[1])
+
+
+def whole(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f'{text!r} is not valid: give a whole number of at least 1')
+    return int(text)
+
+
+def number(least: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float('nan')
+        if not least <= value < float('inf'):
+            raise argparse.ArgumentTypeError(f'{text!r} is not valid: give a number of at least {least}')
+        return value
+
+    return parse
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in names:
+            raise argparse.ArgumentTypeError(f'{text!r} is not valid: give {", ".join(names)}, or several with commas')
+        return text
+
+    return parse
+
+
+def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__)
+    commands = parser.add_subparsers(dest='command', required=True)
+    run = commands.add_parser('run', help='measure', description='Measures a suite; lists have commas between.')
+    run.add_argument('--suite', choices=('ops', 'backbones', 'detectors'), default='backbones', help='(%(default)s)')
+    run.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='(%(default)s)')
+    run.add_argument(
+        '--models',
+        type=listed(str),
+        help='variants such as cyclemlp_b1 (for backbones: the four smallest, for detectors: cyclemlp_b2); '
+        'for ops: cycle_linear, axial_shift and regions (all)',
+    )
+    run.add_argument(
+        '--sizes',
+        type=listed(size),
+        help='HxW in pixels (for backbones: 224x224,512x512,512x2048,800x1216; for ops: the first and the last; '
+        'for detectors: the last)',
+    )
+    run.add_argument(
+        '--batch-sizes',
+        type=listed(whole),
+        help='images at once (on a CPU: 1,2; on a GPU: 2,16; for detectors: 1)',
+    )
+    run.add_argument(
+        '--precision',
+        dest='precisions',
+        type=listed(one_of('fp32', 'bf16')),
+        help='fp32 (default), bf16 (by autocast; not for detectors) or both',
+    )
+    run.add_argument('--modes', type=listed(one_of('infer', 'train')), default=['infer', 'train'], help='(infer,train)')
+    run.add_argument('--repeats', type=whole, default=7, help='measurements of each contestant (%(default)s)')
+    run.add_argument('--min-time', type=number(0), default=0.2, help='seconds of a measurement, at least (%(default)s)')
+    run.add_argument('--threads', type=whole, help="threads on the CPU (torch's choice)")
+    run.add_argument(
+        '--out',
+        type=Path,
+        metavar='PREFIX',
+        help='results go to PREFIX.json and PREFIX.csv (benchmarks/results/SUITE-DEVICE)',
+    )
+    report = commands.add_parser(
+        'report', help='tables, plots and regressions', description='Renders a result as tables and plots beside it.'
+    )
+    report.add_argument('result', type=Path, metavar='RESULT.json', help='what `run` wrote')
+    report.add_argument(
+        'base',
+        type=Path,
+        nargs='?',
+        metavar='BASE.json',
+        help='an earlier result to compare with; a regression ends in exit code 1',
+    )
+    report.add_argument(
+        '--tolerance',
+        type=number(1),
+        default=1.1,
+        help='how many times the time or memory of the base is no regression yet (%(default)s)',
+    )
+    report.add_argument('--force', action='store_true', help='compare results of different machines')
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    args = vars(parse_args(arguments))
+    # Imported here and below: that takes seconds, and --help needs none of it.
+    from mlp_backbones.engine import UserError
+
+    try:
+        if args.pop('command') == 'report':
+            from .report import report
+
+            return report(**args)
+        from .run import Settings, run
+
+        out = args['out'] or RESULTS / f'{args["suite"]}-{args["device"]}'
+        print(f'results: {run(Settings(**{**args, "out": out}))}')
+        return 0
+    except UserError as error:
+        sys.exit(f'error: {error}')
+    except KeyboardInterrupt:
+        sys.exit('stopped; what was measured so far is in the result file')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

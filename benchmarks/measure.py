@@ -1,0 +1,166 @@
+"""What is measured, and on which machine: times, memory, multiply-adds, and the rates that the hardware reaches."""
+
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.benchmark import Timer
+from torch.utils.flop_counter import FlopCounterMode, flop_registry
+
+Step = Callable[[], object]
+
+LIBRARIES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'mlp_backbones')
+# The maintained line and the original one name their packages differently.
+PACKAGES = {'mmdet': ('onedl-mmdetection', 'mmdet')}
+MATMUL_SIDES = {'cpu': (512, 1024, 2048), 'cuda': (2048, 4096, 8192)}
+COPY_BYTES = 2**30
+
+
+def machine(device: str) -> dict:
+    """The hardware in words and numbers: nothing that names the machine or its user."""
+    gpu = torch.cuda.get_device_properties(0) if device == 'cuda' else None
+    return {
+        'device': device,
+        'cpu': _cpu_model(),
+        'cores': os.cpu_count(),
+        'threads': torch.get_num_threads(),
+        'ram_gb': round(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9),
+        'gpu': gpu and gpu.name,
+        'gpu_memory_gb': gpu and round(gpu.total_memory / 1e9),
+        'system': f'{platform.system()} {platform.machine()}',
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Python, CUDA and libraries; None for what is not installed."""
+    from mlp_backbones import __version__
+
+    found = {'python': platform.python_version(), 'cuda': torch.version.cuda}
+    for name in LIBRARIES:
+        found[name] = None
+        for package in PACKAGES.get(name, (f'onedl-{name}', name)):
+            try:
+                found[name] = found[name] or version(package)
+            except PackageNotFoundError:
+                continue
+    # Where it runs from a checkout it is no installed package. torch's own word names the build, too.
+    return {**found, 'torch': torch.__version__, 'mlp_backbones': __version__}
+
+
+def rates(device: str, dtype: torch.dtype) -> dict[str, float]:
+    """The best rates that this machine reaches now.
+
+    Returns:
+        ``matmul_gflops``: billions of operations a second (two for a multiply-add) in the best of some large square
+        matrix products; ``conv1x1_gflops``: the same of a large point-wise convolution in channels_last, for which
+        torch may call another library; ``copy_gb_per_sec``, on a GPU alone: 1e9 bytes read and written a second in a
+        large copy.
+    """
+    best = 0.0
+    for side in MATMUL_SIDES[device]:
+        a, b = (torch.rand(side, side, device=device, dtype=dtype) for _ in range(2))
+        best = max(best, 2 * side**3 / _best_seconds(lambda a=a, b=b: a @ b))
+    x = torch.rand(1, 1024, side // 32, 32, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    weight = torch.rand(1024, 1024, 1, 1, device=device, dtype=dtype)
+    conv = 2 * weight.numel() * side / _best_seconds(lambda: F.conv2d(x, weight))
+    found = {'matmul_gflops': best / 1e9, 'conv1x1_gflops': conv / 1e9}
+    if device == 'cuda':
+        source = torch.zeros(COPY_BYTES, dtype=torch.uint8, device=device)
+        target = torch.empty_like(source)
+        found['copy_gb_per_sec'] = 2 * COPY_BYTES / _best_seconds(lambda: target.copy_(source)) / 1e9
+    return found
+
+
+def count(step: Step) -> tuple[int, int]:
+    """Counts the matrix products and convolutions of a step; on torch's meta device it costs nothing.
+
+    Returns:
+        (multiply-adds, elements of the tensors that these operators read and write).
+    """
+    # The inner mode takes composite operators apart for the outer one.
+    with _ElementCounter() as elements, FlopCounterMode(display=False) as flops:
+        step()
+    return flops.get_total_flops() // 2, elements.total
+
+
+def peak_memory(step: Step, device: str) -> float:
+    """Peak of what one step allocates beyond what was there before (weights, input), in MB of 1e6 bytes.
+
+    On the CPU this is the sum over torch's own allocations, exact and the same in every run; scratch space that a
+    library takes for itself is not in it.
+    """
+    if device == 'cuda':
+        # The first call also takes what libraries keep for good.
+        step()
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        torch.cuda.synchronize()
+        return (torch.cuda.max_memory_allocated() - before) / 1e6
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as recorded:
+        step()
+    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == '[memory]']
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak / 1e6
+
+
+def interleave(
+    steps: dict[str, Step], repeats: int, min_time: float, done: Callable[[str], None]
+) -> dict[str, list[float]]:
+    """Times steps side by side: once each in turn, ``repeats`` times over.
+
+    Args:
+        steps: the contestants.
+        repeats: measurements of each one.
+        min_time: a measurement calls its step for at least so many seconds, and once to warm up.
+        done: is called with a name after each measurement.
+
+    Returns:
+        Milliseconds of a call, one number (itself a median) for each repeat.
+    """
+    threads = torch.get_num_threads()
+    timers = {name: Timer('step()', globals={'step': step}, num_threads=threads) for name, step in steps.items()}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats):
+        for name, timer in timers.items():
+            times[name].append(timer.blocked_autorange(min_run_time=min_time).median * 1e3)
+            done(name)
+    return times
+
+
+class _ElementCounter(TorchDispatchMode):
+    """Sums the elements of all tensors that counted operators take and give."""
+
+    def __init__(self):
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if func._overloadpacket in flop_registry:
+            results = result if isinstance(result, (tuple, list)) else [result]
+            self.total += sum(t.numel() for t in (*args, *results) if isinstance(t, torch.Tensor))
+        return result
+
+
+def _best_seconds(step: Step) -> float:
+    timer = Timer('step()', globals={'step': step}, num_threads=torch.get_num_threads())
+    # The best, not the median: what others do on the machine is no part of what it can.
+    return min(min(timer.blocked_autorange(min_run_time=0.1).times) for _ in range(5))
+
+
+def _cpu_model() -> str:
+    info = Path('/proc/cpuinfo')
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,313 @@
+"""Tables, plots and regressions out of result files."""
+
+import json
+import sys
+from io import BytesIO
+from pathlib import Path
+from statistics import median
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
+from PIL import Image
+
+from mlp_backbones.engine import UserError
+
+from .run import FORMAT, MODES
+
+# (mode, precision, HxW, batch size) -> (model, contestant) -> what was measured
+Rows = dict[tuple[str, str, str, int], dict[tuple[str, str], dict]]
+
+OURS = ('ours', 'ours_fused')
+LEGEND = """\
+Times are medians of a step of the whole batch, with the interquartile range over the repeats in brackets. Memory is
+the peak of what a step allocates beyond weights and input, in MB of 1e6 bytes. All quotients are of times, or of memory
+where they say so: naive ÷ ours above 1 is what ours gains; ours ÷ bound is 1 where rearranging tokens costs nothing;
+floor ÷ ours is the part of the machine's matrix-product rate that is reached, and beside it the part of the rate of its
+1x1 convolutions, for which torch may have a faster library; above 1, another network ÷ ours is slower than ours.
+"""
+MARKS = {
+    'ours_fused': ('tab:orange', 'D'),
+    'naive': ('tab:red', 's'),
+    'bound': ('tab:green', '^'),
+    'floor': ('black', '|'),
+}
+OTHER_MARKS = ('o', 'v', 'P', 'X')
+LINES_IN_PLOT = 24  # more would neither be read nor fit into 100 kB
+
+
+def report(result: Path, base: Path | None, tolerance: float, force: bool) -> int:
+    """Prints tables, and writes them beside the result with plots (PNG and SVG).
+
+    Args:
+        result: the JSON file of a run.
+        base: that of an earlier one to compare with, or None.
+        tolerance: ratio of times, or of memory, above which a row of ours is a regression.
+        force: compare even if the machines differ.
+
+    Returns:
+        The exit code: 1 if there are regressions, else 0.
+
+    Raises:
+        UserError: if a file is missing or of another kind, or the two cannot be compared.
+    """
+    content = _load(result)
+    rows = _rows(content)
+    parts, regressions = [_header(content)], []
+    if base:
+        text, regressions = _compare(content, _load(base), tolerance, force)
+        parts.append(text)
+    for mode, precision in dict.fromkeys((mode, precision) for mode, precision, *_ in rows):
+        chosen = {key: row for key, row in rows.items() if key[:2] == (mode, precision)}
+        rate = content['rates'][precision]
+        parts.append(f'## {mode}, {precision}\n\n{_table(chosen, rate["matmul_gflops"] / rate["conv1x1_gflops"])}')
+        if others := _others(chosen):
+            parts.append(others)
+        for batch in dict.fromkeys(batch for *_, batch in chosen):
+            title = f'{content["suite"]}, {mode}, {precision}, batch {batch}, {_where(content["machine"])}'
+            lines = _plot_lines({key: row for key, row in chosen.items() if key[3] == batch})
+            for part, start in enumerate(range(0, len(lines), LINES_IN_PLOT), 1):
+                name = f'{result.stem}-{mode}-{precision}-batch{batch}' + (f'-{part}' if part > 1 else '')
+                _plot(lines[start : start + LINES_IN_PLOT], title, result.with_name(name))
+                parts.append(f'![{title}: time and memory relative to ours]({name}.svg)\n')
+    text = '\n'.join([*parts, LEGEND])
+    result.with_suffix('.md').write_text(text)
+    print(text)
+    for line in regressions:
+        print(f'regression: {line}', file=sys.stderr)
+    return 1 if regressions else 0
+
+
+def _load(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise UserError(
+            f'{path} cannot be read ({error.strerror}): give the JSON file that `python -m benchmarks run` wrote'
+        ) from error
+    except ValueError as error:
+        raise UserError(f'{path} is no JSON file: give the .json that `python -m benchmarks run` wrote') from error
+    known = isinstance(content, dict) and {key: content.get(key) for key in FORMAT} == FORMAT
+    if not known or not {'suite', 'machine', 'versions', 'settings', 'forms', 'rates', 'results'} <= set(content):
+        raise UserError(f'{path} is no result of this benchmark: give the .json that `python -m benchmarks run` wrote')
+    if not content['results']:
+        raise UserError(f'{path} holds no results: the run stopped before its first comparison; measure again')
+    return content
+
+
+def _rows(content: dict) -> Rows:
+    rows: Rows = {}
+    for mode in MODES:
+        for record in content['results']:
+            # A contestant may have been measured in one mode alone.
+            found = {name.removeprefix(f'{mode}_'): v for name, v in record.items() if name.startswith(f'{mode}_')}
+            if found:
+                key = (mode, record['precision'], found['img_size'], found['batch_size'])
+                found['param_count'] = record['param_count']
+                rows.setdefault(key, {})[record['model'], record['contestant']] = found
+    return rows
+
+
+def _where(machine: dict) -> str:
+    threads = f'{machine["threads"]} thread' + 's' * (machine['threads'] != 1)
+    return machine['gpu'] or f'{machine["cpu"]}, {threads}'
+
+
+def _header(content: dict) -> str:
+    machine, settings = content['machine'], content['settings']
+    gpu = f'{machine["gpu"]} ({machine["gpu_memory_gb"]} GB), ' if machine['gpu'] else ''
+    lines = [
+        f'# Speed of {content["suite"]} on {_where(machine)}\n',
+        f'- machine: {gpu}{machine["cpu"]}, {machine["cores"]} cores, torch threads: {machine["threads"]}, '
+        f'{machine["ram_gb"]} GB of memory, {machine["system"]}',
+        '- versions: ' + ', '.join(f'{name} {found}' for name, found in content['versions'].items() if found),
+        '- forms of our operators: ' + ', '.join(f'{name} {form}' for name, form in content['forms'].items()),
+        f'- {settings["repeats"]} repeats in turns, of {settings["min_time"]} s each at least',
+    ]
+    for precision, rate in content['rates'].items():
+        copies = f', copies {rate["copy_gb_per_sec"]:,.0f} GB/s' if 'copy_gb_per_sec' in rate else ''
+        lines.append(
+            f'- best rate in {precision}: matrix products {rate["matmul_gflops"]:,.0f} GFLOP/s, '
+            f'1x1 convolutions {rate["conv1x1_gflops"]:,.0f} GFLOP/s{copies}'
+        )
+    return '\n'.join(lines) + '\n'
+
+
+def _table(rows: Rows, matmul_to_conv: float) -> str:
+    others = dict.fromkeys(model for row in rows.values() for model, kind in row if kind == 'alternative')
+    head = [
+        'model',
+        'size',
+        'batch',
+        'ours, ms',
+        'fused, ms',
+        'naive ÷ ours',
+        'ours ÷ bound',
+        'floor ÷ ours',
+        'by convolution',
+    ]
+    head += [f'{other} ÷ ours' for other in others] + ['ours, MB', 'naive ÷ ours, MB']
+    lines = []
+    for (_, _, size, batch), row in rows.items():
+        for model, kind in row:
+            if kind != 'ours':
+                continue
+            ours, fused, naive, bound, floor = (
+                row.get((model, k), {}) for k in ('ours', 'ours_fused', 'naive', 'bound', 'floor')
+            )
+            lines.append(
+                [
+                    model,
+                    size,
+                    str(batch),
+                    _time(ours),
+                    _time(fused),
+                    _ratio(naive, ours),
+                    _ratio(ours, bound),
+                    _ratio(floor, ours),
+                    _ratio(floor, ours, scale=matmul_to_conv),
+                    *(_ratio(row.get((other, 'alternative'), {}), ours) for other in others),
+                    f'{ours["peak_memory"]:,.1f}',
+                    _ratio(naive, ours, 'peak_memory'),
+                ]
+            )
+    return _markdown(head, lines)
+
+
+def _others(rows: Rows) -> str:
+    lines = [
+        [model, f'{found["param_count"]:.1f} M', size, str(batch), _time(found), f'{found["peak_memory"]:,.1f}']
+        for (_, _, size, batch), row in rows.items()
+        for (model, kind), found in row.items()
+        if kind == 'alternative'
+    ]
+    return _markdown(['other networks', 'parameters', 'size', 'batch', 'ms', 'MB'], lines) if lines else ''
+
+
+def _time(found: dict) -> str:
+    return f'{found["step_time"]:,.3g} ({found["step_time_iqr"]:.2g})' if found else ''
+
+
+def _ratio(above: dict, below: dict, quantity: str = 'step_time', scale: float = 1.0) -> str:
+    ratio = _quotient(above, below, quantity)
+    return '' if ratio is None else f'{ratio * scale:.2f}'
+
+
+def _quotient(above: dict, below: dict, quantity: str) -> float | None:
+    # A floor has no memory, and an operator may need none.
+    if above.get(quantity) is None or not below.get(quantity):
+        return None
+    return above[quantity] / below[quantity]
+
+
+def _markdown(head: list[str], lines: list[list[str]]) -> str:
+    rule = ['---' if i < 2 else '---:' for i in range(len(head))]
+    return ''.join(f'| {" | ".join(cells)} |\n' for cells in (head, rule, *lines))
+
+
+def _compare(content: dict, base: dict, tolerance: float, force: bool) -> tuple[str, list[str]]:
+    differing = [
+        f'{key}: {content["machine"].get(key)} and {base["machine"].get(key)}'
+        for key in {**content['machine'], **base['machine']}
+        if content['machine'].get(key) != base['machine'].get(key)
+    ]
+    if differing and not force:
+        raise UserError(
+            f'the two results are of different machines ({"; ".join(differing)}): compare results of one machine, '
+            f'or give --force'
+        )
+    new, old = ({(*key, *who): v for key, row in _rows(c).items() for who, v in row.items()} for c in (content, base))
+    common = [key for key in new if key in old and key[-1] != 'floor']
+    if not any(key[-1] in OURS for key in common):
+        raise UserError(
+            f'the two results have no row of ours in common: measure the same suite ({content["suite"]} and '
+            f'{base["suite"]} here), models, sizes, batch sizes and precision'
+        )
+    lines, regressions = [], []
+    for key in common:
+        mode, precision, size, batch, model, kind = key
+        if kind not in OURS:
+            continue
+        name = f'{model} {kind}, {mode} {precision} {size} batch {batch}'
+        for quantity, unit in (('step_time', 'ms'), ('peak_memory', 'MB')):
+            ratio = _quotient(new[key], old[key], quantity)
+            if ratio is not None and ratio > tolerance:
+                before, now = old[key][quantity], new[key][quantity]
+                regressions.append(f'{name}: {ratio:.2f} times the base ({before:,.4g} {unit} -> {now:,.4g} {unit})')
+        ratios = [_ratio(new[key], old[key], quantity) for quantity in ('step_time', 'peak_memory')]
+        lines.append([name, _time(old[key]), _time(new[key]), *ratios])
+    notes = [f'- {line}' for line in regressions] or [f'No row of ours is above {tolerance:g} times the base.']
+    drift = [_quotient(new[key], old[key], 'step_time') for key in common if key[-1] not in OURS]
+    if drift:
+        notes.append(
+            f'\nWhat is not ours took {median(drift):.2f} times its time in the base (median of {len(drift)}): as much '
+            f'of every ratio may be the machine.'
+        )
+    lacking = len(set(old) - set(new))
+    if lacking:
+        notes.append(f'\n{lacking} rows of the base were not measured again.')
+    changed = {
+        name: f'{name} {base["versions"].get(name)} -> {found}'
+        for name, found in content['versions'].items()
+        if base['versions'].get(name) != found
+    }
+    if changed:
+        notes.append(f'\nVersions changed: {", ".join(changed.values())}.')
+    table = _markdown(['row', 'base, ms', 'now, ms', 'now ÷ base', 'now ÷ base, MB'], lines)
+    return '## Compared with the base\n\n' + '\n'.join(notes) + '\n\n' + table, regressions
+
+
+def _plot_lines(rows: Rows) -> list[tuple[str, str, dict]]:
+    """(model, size, row) of each line in a plot: models together, sizes in the order of measurement."""
+    lines = [(model, key[2], row) for key, row in rows.items() for model, kind in row if kind == 'ours']
+    models = list(dict.fromkeys(model for model, *_ in lines))
+    return sorted(lines, key=lambda line: models.index(line[0]))
+
+
+def _plot(lines: list[tuple[str, str, dict]], title: str, path: Path) -> None:
+    """Draws time and memory of every contestant relative to ours, a line for each model and size."""
+    others = list(dict.fromkeys(model for *_, row in lines for model, kind in row if kind == 'alternative'))
+    marks = dict(MARKS)
+    for i, other in enumerate(others):
+        marks[other] = ('tab:blue', OTHER_MARKS[i % len(OTHER_MARKS)])
+
+    figure = Figure(figsize=(11, 1.7 + 0.26 * len(lines)), layout='constrained')
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, quantity, name in zip(panels, ('step_time', 'peak_memory'), ('time', 'peak memory'), strict=True):
+        axes.axvline(1, color='0.4', linewidth=1.5, label='ours')
+        for mark, (color, marker) in marks.items():
+            points = []
+            for y, (model, _, row) in enumerate(lines):
+                found = row.get((mark, 'alternative') if mark in others else (model, mark), {})
+                ratio = _quotient(found, row[model, 'ours'], quantity)
+                if ratio:
+                    points.append((ratio, y))
+            if points:
+                wide = {} if marker == '|' else dict(markerfacecolor='none' if mark in others else color)
+                axes.plot(*zip(*points, strict=True), marker, color=color, markersize=7, label=mark, **wide)
+        axes.set(xscale='log', xlabel=f'{name} relative to ours (right of 1: more than ours)')
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        low, high = axes.get_xlim()
+        # Ticks at whole steps where one power of ten would leave the axis bare.
+        ticks = [m * 10.0**e for e in range(-4, 5) for m in (1, 2, 5)]
+        axes.set_xticks([tick for tick in ticks if low <= tick <= high])
+        axes.grid(alpha=0.3)
+        for y in range(1, len(lines)):
+            if lines[y][0] != lines[y - 1][0]:
+                axes.axhline(y - 0.5, color='0.8', linewidth=0.8)
+    labels = [f'{model}  {size} ({row[model, "ours"]["step_time"]:,.3g} ms)' for model, size, row in lines]
+    panels[0].set_yticks(range(len(lines)), labels, fontsize=8)
+    panels[0].set_ylim(len(lines) - 0.5, -0.5)
+    figure.suptitle(title, fontsize=11)
+    handles = {
+        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles, loc='outside lower center', ncols=5, fontsize=8)
+    # Text stays text, and the same result gives the same file.
+    with matplotlib.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'benchmarks'}):
+        figure.savefig(path.with_name(path.name + '.svg'), metadata={'Date': None})
+    pixels = BytesIO()
+    figure.savefig(pixels, dpi=90)
+    # A plot has few colours; a palette takes a third of the bytes.
+    Image.open(pixels).convert('RGB').quantize(64).save(path.with_name(path.name + '.png'), optimize=True)

@@ -1,0 +1,235 @@
+"""Measures the rows of a suite and keeps what was found."""
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mlp_backbones import ops
+from mlp_backbones.backbones.arguments import unknown
+from mlp_backbones.engine import UserError
+
+from .measure import count, interleave, machine, peak_memory, rates, versions
+from .suites import DTYPES, SUITES, Contestant, Row
+
+FORMAT = {'benchmark': 'mlp_backbones', 'format': 1}
+MODES = ('infer', 'train')
+# A backward pass multiplies as often again for the gradient of the input, and for that of the weights.
+PASSES = {'infer': 1, 'train': 3}
+# timm's names, where it has one. Times are of a step, in ms; memory in MB, parameters in millions.
+QUANTITIES = ('samples_per_sec', 'step_time', 'step_time_iqr', 'peak_memory', 'batch_size', 'img_size', 'gmacs')
+COLUMNS = (
+    'model',
+    'contestant',
+    'precision',
+    'param_count',
+    *(f'{mode}_{quantity}' for mode in MODES for quantity in QUANTITIES),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user asked for; None: what the suite is measured at.
+
+    Attributes:
+        suite: a key of :data:`SUITES`.
+        device: 'cpu' or 'cuda'.
+        models: names of models of the suite.
+        sizes: (H, W) of the images, in pixels.
+        batch_sizes: numbers of images.
+        precisions: keys of :data:`DTYPES`.
+        modes: some of 'infer' and 'train'.
+        repeats: measurements of each contestant.
+        min_time: seconds of each measurement, at least.
+        threads: threads of torch; None: as many as torch takes.
+        out: where results go, without the endings .json and .csv.
+    """
+
+    suite: str
+    device: str
+    models: list[str] | None
+    sizes: list[tuple[int, int]] | None
+    batch_sizes: list[int] | None
+    precisions: list[str] | None
+    modes: list[str]
+    repeats: int
+    min_time: float
+    threads: int | None
+    out: Path
+
+
+def run(settings: Settings) -> Path:
+    """Measures; the files are written anew after every comparison, so that a run that breaks off leaves what it has.
+
+    Returns:
+        The JSON file.
+
+    Raises:
+        UserError: if there is no such model, precision or device, or nothing can be written.
+    """
+    suite = SUITES[settings.suite]
+    models = settings.models or list(suite.models)
+    for model in models:
+        if model not in suite.known:
+            raise UserError(f'--models: {unknown(f"model of the suite {settings.suite}", model, suite.known)}')
+    precisions = settings.precisions or list(suite.precisions[:1])
+    for precision in precisions:
+        if precision not in suite.precisions:
+            raise UserError(
+                f'--precision {precision}: the suite {settings.suite} takes {" and ".join(suite.precisions)} alone'
+            )
+    if settings.device == 'cuda' and not torch.cuda.is_available():
+        raise UserError('--device cuda: torch sees no GPU; give cpu, or install a torch built for your GPU')
+    _check_out(settings.out)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    # fp32 is to mean the same in convolutions, which torch would run in TF32, and in matrix products.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.manual_seed(0)
+
+    sizes, batches = settings.sizes or suite.sizes, settings.batch_sizes or suite.batches[settings.device]
+    rows = [Row(*values) for values in product(settings.modes, precisions, sizes, batches)]
+    rows.sort(key=lambda row: row.size[0] * row.size[1] * row.batch)
+    content = {
+        **FORMAT,
+        'suite': settings.suite,
+        'machine': machine(settings.device),
+        'versions': versions(),
+        'settings': {'repeats': settings.repeats, 'min_time': settings.min_time},
+        'forms': ops.backend(settings.device),
+        'rates': {},
+        'results': [],
+    }
+    console = Console()
+    with console.status('building the contestants and measuring the rates of this machine'):
+        groups = list(suite.contestants(models, settings.device))
+        content['rates'] = {name: rates(settings.device, DTYPES[name]) for name in precisions}
+    total = sum(c.takes_part(row.mode) for row in rows for group in groups for c in group) * (settings.repeats + 1)
+    found: dict[tuple, dict] = {}
+    with _progress(console) as progress:
+        task = progress.add_task('', total=total)
+        for row, group in product(rows, groups):
+            for key, record in _measure(row, group, settings, content['rates'], progress, task):
+                found.setdefault(key, {}).update(record)
+            content['results'] = list(found.values())
+            _write(settings.out, content)
+    return settings.out.with_name(settings.out.name + '.json')
+
+
+def _measure(
+    row: Row, group: list[Contestant], settings: Settings, found_rates: dict, progress: Progress, task: int
+) -> list[tuple[tuple, dict]]:
+    device = settings.device
+    title = f'{row.mode} {row.precision} {row.size[0]}x{row.size[1]} batch {row.batch}'
+    steps, memory, by_name = {}, {}, {}
+    for contestant in group:
+        if not contestant.takes_part(row.mode):
+            continue
+        name = f'{contestant.model} {contestant.kind}'
+        progress.update(task, description=f'{title}: memory of {name}')
+        try:
+            step = contestant.prepare(row, device)
+            memory[name] = peak_memory(step, device)
+            steps[name], by_name[name] = step, contestant
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            progress.console.print(f'{title}: {name} does not fit into the memory of the GPU and is left out')
+            progress.advance(task, settings.repeats)
+        progress.advance(task)
+
+    def done(name: str) -> None:
+        progress.update(task, advance=1, description=f'{title}: {name}')
+
+    times = interleave(steps, settings.repeats, settings.min_time, done)
+    counts = {c.model: _count(c, row.size, row.batch) for c in group if c.counted}
+    records = []
+    for name, contestant in by_name.items():
+        macs = counts.get(contestant.model, (0,))[0]
+        records.append(
+            _record(row, contestant.model, contestant.kind, contestant.params, times[name], memory[name], macs)
+        )
+    for model in dict.fromkeys(c.model for c in group if c.kind == 'ours'):
+        if model in counts:
+            macs, elements = counts[model]
+            rate = found_rates[row.precision]
+            seconds = 2 * macs / rate['matmul_gflops'] / 1e9
+            if 'copy_gb_per_sec' in rate:
+                moved = elements * DTYPES[row.precision].itemsize
+                seconds = max(seconds, moved / rate['copy_gb_per_sec'] / 1e9)
+            floor = [seconds * PASSES[row.mode] * 1e3]
+            records.append(_record(row, model, 'floor', None, floor, None, macs))
+    for _, record in records:
+        took, spread = record[f'{row.mode}_step_time'], record[f'{row.mode}_step_time_iqr']
+        progress.console.print(
+            f'{title}: {record["model"]:<28} {record["contestant"]:<11} {took:10.3f} ms'
+            + (f' (IQR {spread:.3f})' if spread is not None else ''),
+            highlight=False,
+            soft_wrap=True,
+        )
+    return records
+
+
+@lru_cache
+def _count(contestant: Contestant, size: tuple[int, int], batch: int) -> tuple[int, int]:
+    # Precision changes nothing, and training multiplies all: one count serves every row of a size.
+    return count(contestant.prepare(Row('infer', 'fp32', size, batch), 'meta'))
+
+
+def _record(
+    row: Row, model: str, kind: str, params: int | None, times: list[float], memory: float | None, macs: int
+) -> tuple[tuple, dict]:
+    """What one contestant gets in a row, with the key under which its other mode is found."""
+    low, middle, high = (
+        torch.tensor(times, dtype=torch.float64).quantile(torch.tensor([0.25, 0.5, 0.75]).double()).tolist()
+    )
+    quantities = {
+        'samples_per_sec': round(row.batch / middle * 1e3, 3),
+        'step_time': round(middle, 6),
+        'step_time_iqr': None if kind == 'floor' else round(high - low, 6),
+        'step_times': None if kind == 'floor' else [round(time, 6) for time in times],
+        'peak_memory': memory,
+        'batch_size': row.batch,
+        'img_size': f'{row.size[0]}x{row.size[1]}',
+        'gmacs': round(macs * PASSES[row.mode] / row.batch / 1e9, 6) if macs else None,
+    }
+    record = {
+        'model': model,
+        'contestant': kind,
+        'precision': row.precision,
+        'param_count': None if params is None else round(params / 1e6, 3),
+        **{f'{row.mode}_{name}': value for name, value in quantities.items()},
+    }
+    return (model, kind, row.precision, row.size, row.batch), record
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)
+
+
+def _check_out(out: Path) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f'--out {out}: the folder {out.parent} cannot be made: {error.strerror}') from error
+    if not os.access(out.parent, os.W_OK):
+        raise UserError(f'--out {out}: nothing may be written in {out.parent}; give a prefix in a folder of yours')
+
+
+def _write(out: Path, content: dict) -> None:
+    json_file, csv_file = (out.with_name(out.name + ending) for ending in ('.json', '.csv'))
+    # A stop in the middle of writing leaves the file of before.
+    part = out.with_name(out.name + '.part')
+    part.write_text(json.dumps(content, indent=1) + '\n')
+    part.replace(json_file)
+    with csv_file.open('w', newline='') as stream:
+        writer = csv.DictWriter(stream, COLUMNS, extrasaction='ignore', lineterminator='\n')
+        writer.writeheader()
+        writer.writerows(content['results'])

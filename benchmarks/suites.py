@@ -1,0 +1,321 @@
+"""The contestants: what is measured beside what."""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+import mlp_backbones as mb
+from mlp_backbones import ops
+from mlp_backbones.backbones import FAMILIES
+from mlp_backbones.engine import UserError, load_config
+
+from .measure import Step
+from .naive import NAIVE, NOTHING, bound, naive
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16}
+
+# What a user would take instead, of 20 to 28 million parameters, with the outputs of all four stages. No stochastic
+# depth, as in ours.
+ALTERNATIVES = {
+    'resnet50': dict(type='mmdet.ResNet', depth=50, out_indices=(0, 1, 2, 3), norm_eval=False),
+    'swin_tiny': dict(type='mmdet.SwinTransformer', embed_dims=96, depths=(2, 2, 6, 2), drop_path_rate=0.0),
+    'poolformer_s24': dict(type='mmpretrain.PoolFormer', arch='s24', out_indices=(0, 2, 4, 6), frozen_stages=-1),
+    'convnext_tiny': dict(
+        type='mmpretrain.ConvNeXt', arch='tiny', out_indices=(0, 1, 2, 3), gap_before_final_norm=False
+    ),
+}
+NETWORKS = ('cyclemlp_b1', 'asmlp_tiny', 'hiremlp_tiny', 'convmlp_s')
+OPERATORS = ('cycle_linear', 'axial_shift', 'regions')
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the contestants of one comparison are given.
+
+    Attributes:
+        mode: 'infer' or 'train'.
+        precision: a key of :data:`DTYPES`; below fp32 by autocast.
+        size: (H, W) of the images, in pixels.
+        batch: number of images.
+    """
+
+    mode: str
+    precision: str
+    size: tuple[int, int]
+    batch: int
+
+    def autocast(self, device: str):
+        dtype = DTYPES[self.precision]
+        return nullcontext() if dtype == torch.float32 else torch.autocast(device, dtype)
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to do the work of a model.
+
+    Attributes:
+        model: the model, e.g. 'cyclemlp_b1'.
+        kind: 'ours', 'ours_fused', 'naive', 'bound' or 'alternative'.
+        prepare: takes the row and a device; returns the call to measure.
+        params: number of parameters.
+        counted: whether torch can count its multiply-adds; they then stand for all of the model's contestants.
+    """
+
+    model: str
+    kind: str
+    prepare: Callable[[Row, str], Step]
+    params: int
+    counted: bool = False
+
+    def takes_part(self, mode: str) -> bool:
+        # What is fused serves inference alone.
+        return mode == 'infer' or self.kind != 'ours_fused'
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A table of contestants and what it is measured at, unless a user says otherwise.
+
+    Attributes:
+        contestants: takes names of models and a device; gives groups of contestants, each to be timed in turns.
+        models: the default.
+        known: all models there are.
+        sizes: the default (H, W), in pixels.
+        batches: the default batch sizes by device.
+        precisions: all there are; the first one is the default.
+    """
+
+    contestants: Callable[[list[str], str], Iterator[list[Contestant]]]
+    models: tuple[str, ...]
+    known: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    batches: dict[str, tuple[int, ...]]
+    precisions: tuple[str, ...] = tuple(DTYPES)
+
+
+def network_contestants(models: list[str], device: str) -> Iterator[list[Contestant]]:
+    """All networks in one group, so that any two may be compared; those of libraries that lack are left out."""
+    group = []
+    for model in models:
+        # Without stochastic depth, which some families have by default and others have not.
+        versions = _versions(mb.build_backbone(model, drop_path_rate=0.0).to(device))
+        # A deformable convolution is not counted, but the plain one in its place is, and is as large.
+        counted = 'bound' if 'bound' in versions else 'naive'
+        for kind, net in versions.items():
+            group.append(Contestant(model, kind, partial(_network_step, net), _params(net), kind == counted))
+    for model, cfg in ALTERNATIVES.items():
+        if find_spec(cfg['type'].partition('.')[0]) is None:
+            continue
+        net = MODELS.build(cfg).to(device)
+        group.append(Contestant(model, 'alternative', partial(_network_step, net), _params(net), counted=True))
+    yield group
+
+
+def _versions(ours: mb.backbones.MLPBackbone) -> dict[str, nn.Module]:
+    versions = {'ours': ours, 'ours_fused': copy.deepcopy(ours).fuse(), 'naive': naive(ours)}
+    still = bound(ours)
+    return versions if still is None else {**versions, 'bound': still}
+
+
+def _network_step(net: nn.Module, row: Row, device: str) -> Step:
+    if device == 'meta':
+        net = copy.deepcopy(net).to(device)
+    net.train(row.mode == 'train')
+    images = torch.rand(row.batch, 3, *row.size, device=device)
+
+    def infer() -> None:
+        with torch.inference_mode(), row.autocast(device):
+            net(images)
+
+    def train() -> None:
+        with row.autocast(device):
+            outputs = net(images)
+        sum(out.float().square().mean() for out in outputs).backward()
+        net.zero_grad()
+
+    return train if row.mode == 'train' else infer
+
+
+def operator_contestants(models: list[str], device: str) -> Iterator[list[Contestant]]:
+    """A group for each operator, axis and stage, on the maps that the smallest variant of its family has there."""
+    for model in models:
+        for dim, axis in ((3, 'w'), (2, 'h')):
+            for stage in range(4):
+                make = {'cycle_linear': _cycle_linears, 'axial_shift': _axial_shifts, 'regions': _regions}[model]
+                yield list(make(f'{model}_{axis}_stage{stage + 1}', dim, stage, device))
+
+
+def _cycle_linears(model: str, dim: int, stage: int, device: str) -> Iterator[Contestant]:
+    family = FAMILIES['CycleMLP']
+    channels = family.variants['b1']['dims'][stage]
+    weights = [torch.rand(channels, channels, 1, 1, device=device), torch.rand(channels, device=device)]
+    versions = {'ours': ops.cycle_linear, 'naive': NAIVE.cycle_linear, 'bound': NOTHING.cycle_linear}
+    for kind, function in versions.items():
+        step = partial(
+            _operator_step,
+            lambda x, weight, bias, function=function: function(x, weight, bias, 3, dim),
+            weights,
+            (channels, 4 << stage, family.memory_format),
+        )
+        yield Contestant(model, kind, step, sum(w.numel() for w in weights), counted=kind == 'bound')
+
+
+def _axial_shifts(model: str, dim: int, stage: int, device: str) -> Iterator[Contestant]:
+    family = FAMILIES['ASMLP']
+    versions = {
+        'ours': lambda x: ops.axial_shift(x, 5, dim),
+        'naive': lambda x: NAIVE.axial_shift(x, 5, dim, 1),
+        # Nothing moves, but each way the map is read and written once.
+        'bound': lambda x: x * 1,
+    }
+    shape = family.variants['tiny']['dims'][stage], 4 << stage, family.memory_format
+    for kind, function in versions.items():
+        yield Contestant(model, kind, partial(_operator_step, function, [], shape), 0)
+
+
+def _regions(model: str, dim: int, stage: int, device: str) -> Iterator[Contestant]:
+    family = FAMILIES['HireMLP']
+    # Of the published variants; the step of a stage's second block.
+    size, step = (4, 3, 3, 2)[stage], (2, 2, 1, 1)[stage]
+
+    def there_and_back(fold: Callable, unfold: Callable, x: Tensor) -> Tensor:
+        return unfold(fold(x, size, step, dim), size, step, dim, x.shape[dim])
+
+    versions = {
+        'ours': partial(there_and_back, ops.fold_regions, ops.unfold_regions),
+        'naive': partial(there_and_back, NAIVE.fold_regions, NAIVE.unfold_regions),
+        'bound': lambda x: x * 1 * 1,
+    }
+    shape = family.variants['tiny']['dims'][stage], 4 << stage, family.memory_format
+    for kind, function in versions.items():
+        yield Contestant(model, kind, partial(_operator_step, function, [], shape), 0)
+
+
+def _operator_step(
+    function: Callable[..., Tensor],
+    weights: list[Tensor],
+    shape: tuple[int, int, torch.memory_format],
+    row: Row,
+    device: str,
+) -> Step:
+    channels, stride, memory_format = shape
+    sides = [-(-side // stride) for side in row.size]
+    x = torch.rand(row.batch, channels, *sides, device=device, dtype=DTYPES[row.precision])
+    inputs = [x.contiguous(memory_format=memory_format), *(w.to(device, x.dtype) for w in weights)]
+    inputs = [tensor.detach().requires_grad_(row.mode == 'train') for tensor in inputs]
+    grad = torch.ones_like(inputs[0])
+
+    def infer() -> None:
+        with torch.inference_mode():
+            function(*inputs)
+
+    def train() -> None:
+        torch.autograd.grad(function(*inputs), inputs, grad)
+
+    return train if row.mode == 'train' else infer
+
+
+def detector_contestants(models: list[str], device: str) -> Iterator[list[Contestant]]:
+    """Mask R-CNN of configs/ with each model, and mmdet's own with ResNet-50 as its config trains it."""
+    if find_spec('mmdet') is None:
+        raise UserError('--suite detectors: mmdet is not installed; install it, or measure another suite')
+    group = []
+    for model in models:
+        net = mb.build_backbone(model, drop_path_rate=0.0)
+        config = load_config('cyclemlp_maskrcnn_coco', CONFIGS).model
+        config.neck.in_channels = list(net.out_channels)
+        detector = _detector(config)
+        for kind, backbone in _versions(net).items():
+            if kind != 'bound':
+                whole = copy.deepcopy(detector)
+                whole.backbone = backbone
+                whole.to(device)
+                group.append(Contestant(model, kind, partial(_detector_step, whole), _params(whole)))
+    config = Config.fromstring("_base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'", '.py').model
+    detector = _detector(config).to(device)
+    group.append(Contestant('resnet50', 'alternative', partial(_detector_step, detector), _params(detector)))
+    yield group
+
+
+def _detector(config: ConfigDict) -> nn.Module:
+    # No weights are fetched for a measurement of speed.
+    config.backbone.init_cfg = None
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detector = MODELS.build(config)
+    # Untrained, it is sure of nothing and finds nothing. So it finds as much as it may, and masks are drawn.
+    detector.roi_head.bbox_head.fc_cls.bias.data[0] = 4
+    return detector
+
+
+def _detector_step(detector: nn.Module, row: Row, device: str) -> Step:
+    training = row.mode == 'train'
+    batch = detector.train(training).data_preprocessor(_scenes(row), training)
+
+    def infer() -> None:
+        with torch.inference_mode(), row.autocast(device):
+            detector(**batch, mode='predict')
+
+    def train() -> None:
+        with row.autocast(device):
+            losses = detector(**batch, mode='loss')
+        detector.parse_losses(losses)[0].backward()
+        detector.zero_grad()
+
+    return train if training else infer
+
+
+def _scenes(row: Row) -> dict[str, list]:
+    """Images of noise with eight objects each, half as wide and high as the image."""
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
+
+    height, width = row.size
+    corners = [(y * height // 8, x * width // 4) for y in (0, 4) for x in (0, 1, 2, 2)]
+    boxes = torch.tensor([[x, y, x + width // 2, y + height // 2] for y, x in corners], dtype=torch.float32)
+    masks = np.zeros((len(corners), height, width), np.uint8)
+    for mask, (y, x) in zip(masks, corners, strict=True):
+        mask[y : y + height // 2, x : x + width // 2] = 1
+    images, samples = [], []
+    for _ in range(row.batch):
+        images.append(torch.randint(0, 256, (3, height, width), dtype=torch.uint8))
+        meta = dict(img_shape=row.size, ori_shape=row.size, pad_shape=row.size, scale_factor=(1.0, 1.0))
+        sample = DetDataSample(metainfo=meta)
+        sample.gt_instances = InstanceData(
+            bboxes=boxes, labels=torch.arange(len(boxes)), masks=BitmapMasks(masks, height, width)
+        )
+        sample.ignored_instances = InstanceData(bboxes=boxes[:0], labels=torch.zeros(0, dtype=torch.long))
+        samples.append(sample)
+    return dict(inputs=images, data_samples=samples)
+
+
+def _params(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
+
+
+SIZES = ((224, 224), (512, 512), (512, 2048), (800, 1216))
+BATCHES = {'cpu': (1, 2), 'cuda': (2, 16)}
+SUITES = {
+    'ops': Suite(operator_contestants, OPERATORS, OPERATORS, (SIZES[0], SIZES[3]), BATCHES),
+    'backbones': Suite(network_contestants, NETWORKS, tuple(mb.list_backbones()), SIZES, BATCHES),
+    'detectors': Suite(
+        detector_contestants,
+        models=('cyclemlp_b2',),
+        known=tuple(mb.list_backbones()),
+        sizes=SIZES[3:],
+        batches={'cpu': (1,), 'cuda': (1,)},
+        # mmcv's operators on regions take no bfloat16.
+        precisions=('fp32',),
+    ),
+}

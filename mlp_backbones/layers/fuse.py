@@ -1,0 +1,39 @@
+"""BatchNorm in inference is one scale and one offset a channel; the point-wise maps beside it can carry both."""
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+
+def fold_norm_after(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
+    """Moves a BatchNorm that follows ``conv`` into it.
+
+    Returns:
+        What to put in the norm's place: an Identity, or the norm itself where it is of another kind.
+    """
+    if not isinstance(norm, _BatchNorm):
+        return norm
+    statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics)
+    return nn.Identity()
+
+
+def fold_norm_before(norm: nn.Module, *convs: nn.Conv2d) -> nn.Module:
+    """Moves a BatchNorm into the 1x1 convolutions that read it; those of regions read each channel several times.
+
+    Returns:
+        What to put in the norm's place: an Identity, or the norm itself where it is of another kind.
+    """
+    if not isinstance(norm, _BatchNorm):
+        return norm
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    offset = norm.bias - norm.running_mean * scale
+    for conv in convs:
+        neighbours = conv.in_channels // norm.num_features
+        bias = torch.mv(conv.weight.flatten(1), offset.repeat_interleave(neighbours))
+        conv.bias = nn.Parameter(bias if conv.bias is None else conv.bias + bias, requires_grad=False)
+        conv.weight = nn.Parameter(
+            conv.weight * scale.repeat_interleave(neighbours).view(-1, 1, 1), requires_grad=False
+        )
+    return nn.Identity()

@@ -1,0 +1,89 @@
+"""Which of its forms an operator runs in: chosen for each call, or pinned by name."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+# The first form is the definition, which the others are tested against; the later ones are faster where they run.
+FORMS = {
+    'cycle_mix': ('plain', 'folded'),
+    'cycle_linear': ('plain', 'triton'),
+    'axial_linear': ('plain', 'triton'),
+    'group_norm_gelu': ('plain', 'triton'),
+}
+NAMES = ('plain', 'folded', 'triton')
+VARIABLE = 'MLP_BACKBONES_BACKEND'
+
+_pinned: str | None = None
+
+
+def backend(device: str | torch.device = 'cpu') -> dict[str, str]:
+    """The form that each operator runs in on large maps on a device.
+
+    Compiled and exported graphs always hold the plain form, which compilers fuse themselves.
+
+    Args:
+        device: 'cpu' or 'cuda'. Default 'cpu'.
+
+    Returns:
+        Operator to 'plain' (the definition), 'folded' (one product for all branches; in ``cycle_mix``, on the CPU) or
+        'triton' (kernels with the shift in the loads of the product; only when pinned, see :func:`use_backend`).
+
+    Raises:
+        ValueError: if the environment variable ``MLP_BACKBONES_BACKEND`` pins a name that there is not.
+        RuntimeError: if it pins a backend that cannot run on the device.
+    """
+    name = _pinned or os.environ.get(VARIABLE) or None
+    if name:
+        _check(name, torch.device(device).type)
+        return {op: name if name in forms else 'plain' for op, forms in FORMS.items()}
+    folds = torch.device(device).type == 'cpu'
+    return {op: 'folded' if folds and 'folded' in forms else 'plain' for op, forms in FORMS.items()}
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Pins the backend of all operators that have it; the others run plain. Pin the backward pass together with the
+    forward pass.
+
+    The environment variable ``MLP_BACKBONES_BACKEND`` does the same for a whole process.
+
+    Args:
+        name: 'plain', 'folded' or 'triton'.
+
+    Raises:
+        ValueError: if there is no backend of this name.
+        RuntimeError: if it cannot run: at once when triton is not installed, otherwise at the first tensor.
+    """
+    global _pinned
+    _check(name)
+    before, _pinned = _pinned, name
+    try:
+        yield
+    finally:
+        _pinned = before
+
+
+def form(op: str, x: Tensor, folding_pays: bool = False) -> str:
+    """The form of operator ``op`` for a call on ``x``; ``folding_pays`` says if the folded one is worth its set-up."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return 'plain'
+    chosen = backend(x.device)[op]
+    pinned = _pinned or os.environ.get(VARIABLE)
+    return chosen if pinned or chosen != 'folded' or folding_pays else 'plain'
+
+
+def _check(name: str, device: str | None = None) -> None:
+    if name not in NAMES:
+        raise ValueError(f'there is no backend {name!r} (use_backend, {VARIABLE}): choose one of {", ".join(NAMES)}')
+    if name == 'triton' and find_spec('triton') is None:
+        raise RuntimeError('the backend triton was asked for, and triton is not installed: `pip install triton`')
+    if name == 'triton' and device not in (None, 'cuda') and os.environ.get('TRITON_INTERPRET') != '1':
+        raise RuntimeError(
+            f'the backend triton was asked for, and it runs on CUDA devices alone, not on {device}: '
+            f'move the model there, or unset {VARIABLE} or use_backend'
+        )

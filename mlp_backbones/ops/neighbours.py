@@ -1,0 +1,96 @@
+"""The neighbours that a cycle fully-connected layer reads, side by side: its products then need no shift."""
+
+import torch
+from torch import Tensor
+
+from .shift import copy_shifted
+
+Part = tuple[slice, int, int]  # channels of x, axis, offset
+
+
+def gather_neighbours(x: Tensor, step_size: int) -> Tensor:
+    """Puts beside ``x`` the channels that :func:`cycle_shift` moves, moved along W, then along H.
+
+    With ``n`` the number of channels that move (``c mod S`` not 0, ``S`` the step size) these are ``C + 2 n`` channels:
+    all of ``x``, then class by class ``c mod S = 1, 2, ...`` those moved along W, then those along H. For step size 3
+    that is 2.33 times the width of ``x``.
+
+    Args:
+        x: ``[B, C, H, W]``, any memory format.
+        step_size: number of different offsets, at least 1.
+
+    Returns:
+        ``[B, C + 2 n, H, W]`` in channels_last.
+    """
+    return _Gather.apply(x, _parts(x.shape[1], step_size))
+
+
+def neighbour_weights(weight: Tensor, step_size: int, dim: int | None) -> Tensor:
+    """Lays the weights of a cycle fully-connected layer out for the product with :func:`gather_neighbours`.
+
+    ``conv2d(gather_neighbours(x, S), neighbour_weights(w, S, dim)) == cycle_linear(x, w, None, S, dim)``.
+
+    Args:
+        weight: ``[C_out, C, 1, 1]``.
+        step_size: as given to :func:`gather_neighbours`.
+        dim: the axis the layer moves along, 2 (H) or 3 (W); None for a layer that moves nothing.
+
+    Returns:
+        ``[C_out, C + 2 n, 1, 1]``, zero where the layer does not read.
+    """
+    stay = torch.ones(weight.shape[1], dtype=weight.dtype, device=weight.device)
+    if dim is not None:
+        stay = torch.zeros_like(stay)
+        stay[::step_size] = 1
+    parts = [weight * stay.view(-1, 1, 1)]
+    for channels, axis, _ in _parts(weight.shape[1], step_size):
+        part = weight[:, channels]
+        parts.append(part if axis == dim else torch.zeros_like(part))
+    return torch.cat(parts, 1)
+
+
+def _parts(channels: int, step_size: int) -> tuple[Part, ...]:
+    half = step_size // 2
+    classes = range(1, min(step_size, channels))
+    return tuple((slice(r, None, step_size), dim, (r + half) % step_size - half) for dim in (3, 2) for r in classes)
+
+
+class _Gather(torch.autograd.Function):
+    """Copies slices, and adds them up on the way back; autograd's own backward makes a full tensor of each."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, parts: tuple[Part, ...]) -> Tensor:
+        ctx.parts, ctx.channels = parts, x.shape[1]
+        widths = [x[:, channels].shape[1] for channels, _, _ in parts]
+        batch, _, height, width = x.shape
+        y = x.new_empty((batch, height, width, x.shape[1] + sum(widths))).permute(0, 3, 1, 2)
+        y[:, : x.shape[1]] = x
+        for target, (channels, dim, offset) in zip(y[:, x.shape[1] :].split(widths, 1), parts, strict=True):
+            copy_shifted(x[:, channels], target, dim, offset)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
+        return _Scatter.apply(grad, ctx.parts, ctx.channels), None
+
+
+class _Scatter(torch.autograd.Function):
+    """The adjoint of the gathering."""
+
+    @staticmethod
+    def forward(ctx, grad: Tensor, parts: tuple[Part, ...], channels: int) -> Tensor:
+        ctx.parts = parts
+        x = grad[:, :channels].clone(memory_format=torch.channels_last)
+        start = channels
+        for chosen, dim, offset in parts:
+            target = x[:, chosen]
+            source = grad[:, start : start + target.shape[1]]
+            start += target.shape[1]
+            kept = x.shape[dim] - abs(offset)
+            if kept > 0:
+                target.narrow(dim, max(offset, 0), kept).add_(source.narrow(dim, max(-offset, 0), kept))
+        return x
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
+        return _Gather.apply(grad, ctx.parts), None, None

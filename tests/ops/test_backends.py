@@ -1,0 +1,44 @@
+import pytest
+import torch
+
+from mlp_backbones import ops
+from tests.conftest import run
+
+
+def test_defaults_by_device():
+    assert ops.backend()['cycle_mix'] == 'folded'
+    assert set(ops.backend('cuda').values()) == {'plain'}
+    x = torch.zeros(1, 8, 4, 4)
+    assert ops.form('cycle_mix', x, folding_pays=True) == 'folded'
+    assert ops.form('cycle_mix', x) == ops.form('axial_linear', x) == 'plain'
+
+
+def test_a_pin_holds_inside_its_block_alone():
+    x = torch.zeros(1, 8, 4, 4)
+    with ops.use_backend('folded'):
+        assert ops.form('cycle_mix', x) == 'folded'
+        with ops.use_backend('plain'):
+            assert ops.form('cycle_mix', x, folding_pays=True) == 'plain'
+        assert ops.backend()['cycle_mix'] == 'folded'
+    assert ops.form('cycle_mix', x) == 'plain'
+
+
+def test_the_environment_pins(monkeypatch):
+    monkeypatch.setenv('MLP_BACKBONES_BACKEND', 'plain')
+    assert set(ops.backend().values()) == {'plain'}
+    with ops.use_backend('folded'):
+        assert ops.backend()['cycle_mix'] == 'folded'
+    monkeypatch.setenv('MLP_BACKBONES_BACKEND', 'fast')
+    with pytest.raises(ValueError, match=r"no backend 'fast'.*MLP_BACKBONES_BACKEND.*plain, folded, triton"):
+        ops.backend()
+
+
+def test_what_cannot_run_is_an_error_and_not_a_slower_form():
+    with pytest.raises(ValueError, match=r"no backend 'cuda'"), ops.use_backend('cuda'):
+        pass
+    with ops.use_backend('triton'), pytest.raises(RuntimeError, match=r'runs on CUDA devices alone, not on cpu'):
+        ops.form('axial_linear', torch.zeros(1, 8, 4, 4))
+    without_triton = (
+        'import sys; sys.modules["triton"] = None\nimport mlp_backbones as mb\nwith mb.ops.use_backend("triton"): pass'
+    )
+    assert 'triton is not installed: `pip install triton`' in run('-c', without_triton).stdout
