@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import pty
+import shutil
 import subprocess
 import sys
 
@@ -87,6 +88,44 @@ def test_a_checkpoint_of_another_config_is_refused(workspace, tmp_path):
     assert done.returncode == 1
     assert last.startswith('error: ')
     assert 'does not fit this EncoderDecoder in' in last
+
+
+CLASSIFIER_CONFIG = """
+default_scope = 'mmpretrain'
+model = dict(
+    type='ImageClassifier',
+    data_preprocessor=dict(num_classes=2),
+    backbone=dict(type='mlp_backbones.ConvMLP', out_indices=(3,), arch=dict(
+        stem_dim=8, dims=(8, 12, 16), conv_depth=1, depths=(1, 1, 1), mlp_ratios=(2, 2, 2))),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=2, in_channels=16, topk=(1,)),
+)
+loader = dict(
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='CustomDataset',
+        data_root='images',
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackInputs')],
+    ),
+)
+train_dataloader = val_dataloader = test_dataloader = loader
+train_cfg = dict(by_epoch=True, max_epochs=1)
+val_cfg = test_cfg = dict()
+val_evaluator = test_evaluator = dict(type='Accuracy', topk=(1,))
+optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3))
+"""
+
+
+def test_an_mmpretrain_config_of_ones_own(workspace, tmp_path):
+    shutil.copytree(workspace / 'data/digit_scenes/images', tmp_path / 'images')  # folders are classes
+    (tmp_path / 'own.py').write_text(CLASSIFIER_CONFIG)
+    done = run(TRAIN, 'own.py', '--work-dir', 'work', cwd=tmp_path)
+    assert done.returncode == 0 and 'accuracy/top1' in done.stdout, done.stdout
+    done = run(TEST, 'own.py', 'work/epoch_1.pth', '--work-dir', 'work', '--out', 'out.pkl', cwd=tmp_path)
+    assert done.returncode == 0 and 'accuracy/top1' in done.stdout, done.stdout
+    assert len(pickle.loads((tmp_path / 'out.pkl').read_bytes())) == 32
 
 
 def test_report_of_nothing(tmp_path):

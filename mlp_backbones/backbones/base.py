@@ -134,6 +134,7 @@ class MLPBackbone(BaseModule):
     arch_defaults: ClassVar[dict] = {}
     strides: ClassVar[tuple[int, ...]] = (4, 8, 16, 32)
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
+    inference_format: ClassVar[torch.memory_format | None] = None  # where another one is faster without gradients
 
     def __init__(
         self,
@@ -191,8 +192,11 @@ class MLPBackbone(BaseModule):
         out_norms = {str(i): self.make_out_norm(channels[i]) for i in self.out_indices} if out_norm else {}
         self.out_norms = nn.ModuleDict(out_norms)
         self.apply(self.init_layer)
-        # Convolutions copy weights that lie otherwise than their input, at every call.
-        self.to(memory_format=self.memory_format)
+        for module in self.modules():
+            # Convolutions copy weights that lie otherwise than their input, at every call; point-wise and depth-wise
+            # ones lie in both formats.
+            if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1) and module.groups == 1:
+                module.to(memory_format=self.memory_format)
         for part in self._frozen_parts():
             part.requires_grad_(False)
 
@@ -236,7 +240,8 @@ class MLPBackbone(BaseModule):
             _say_backends(x.device.type)
         channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        x = self.stem(x.contiguous(memory_format=self.memory_format))
+        inner = self.memory_format if torch.is_grad_enabled() else self.inference_format or self.memory_format
+        x = self.stem(x.contiguous(memory_format=inner))
         outputs = []
         for i, stage in enumerate(self.stages):
             x = stage(x)

@@ -1,5 +1,7 @@
 """Hierarchical rearrangement: runs of neighbours along one axis become channels, and come back."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ def fold_regions(x: Tensor, region_size: int, step: int, dim: int) -> Tensor:
         dim: the axis, 2 (H) or 3 (W).
 
     Returns:
-        ``[B, C * region_size, ceil(H / region_size), W]`` for ``dim`` 2, the like along W for ``dim`` 3.
+        ``[B, C * region_size, ceil(H / region_size), W]`` for ``dim`` 2, the like along W for ``dim`` 3; contiguous.
 
     Raises:
         ValueError: if ``x`` is not 4-D or another argument is out of range.
@@ -31,16 +33,14 @@ def fold_regions(x: Tensor, region_size: int, step: int, dim: int) -> Tensor:
         starts = torch.arange(groups, device=x.device) * region_size - step
         parts = [x.index_select(dim, _around(starts + k, length)) for k in range(region_size)]
         return torch.stack(parts, 2).flatten(1, 2)
+    if not _is_traced():
+        return _Fold.apply(x, region_size, step, dim)
     step = _within(step, length)
     if step:
         x = torch.cat((x.narrow(dim, length - step, step), x.narrow(dim, 0, length - step)), dim)
-    lacking = groups * region_size - length
-    if torch.compiler.is_compiling() or lacking > length:
-        # In this form a compiled graph does not depend on what lacks.
-        laps = 2 if length >= region_size else region_size
-        x = torch.cat([x] * laps, dim).narrow(dim, 0, groups * region_size)
-    elif lacking:
-        x = torch.cat((x, x.narrow(dim, 0, lacking)), dim)
+    # In this form a compiled graph does not depend on what lacks.
+    laps = 2 if length >= region_size else region_size
+    x = torch.cat([x] * laps, dim).narrow(dim, 0, groups * region_size)
     return x.unflatten(dim, (-1, region_size)).movedim(dim + 1, 2).flatten(1, 2)
 
 
@@ -61,6 +61,8 @@ def unfold_regions(x: Tensor, region_size: int, step: int, dim: int, length: int
         ValueError: if ``x`` is not 4-D or another argument is out of range.
     """
     _check('unfold_regions', x, region_size, step, dim)
+    if not _is_traced():
+        return _Unfold.apply(x, region_size, step, dim, length)
     x = x.unflatten(1, (-1, region_size))
     if _is_exporting():
         index = _around(torch.arange(length, device=x.device) + step, length)
@@ -69,12 +71,87 @@ def unfold_regions(x: Tensor, region_size: int, step: int, dim: int, length: int
         return x.transpose(2, 3) if dim == 2 else x
     x = x.movedim(2, dim + 1).flatten(dim, dim + 1)
     step = _within(step, length)
-    if step == 0 and torch.compiler.is_compiling():
+    if step == 0:
         # In two parts, as a plain crop would tie a compiled graph to whether there is anything to crop.
         return torch.cat((x.narrow(dim, 0, 1), x.narrow(dim, 1, length - 1)), dim)
-    if step == 0:
-        return x.narrow(dim, 0, length)
     return torch.cat((x.narrow(dim, step, length - step), x.narrow(dim, 0, step)), dim)
+
+
+class _Fold(torch.autograd.Function):
+    """Copies each position once, to its place; autograd's own form rolls, pads and permutes in copies of their own."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, region_size: int, step: int, dim: int) -> Tensor:
+        ctx.arguments = x.shape[dim], region_size, step, dim
+        shape = list(x.shape)
+        shape[1], shape[dim] = shape[1] * region_size, -(-shape[dim] // region_size)
+        y = x.new_empty(shape)
+        for folded, flat, _ in _runs(y, x, *ctx.arguments):
+            folded.copy_(flat)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        length, region_size, _, dim = ctx.arguments
+        shape = list(grad.shape)
+        shape[1], shape[dim] = shape[1] // region_size, length
+        x = grad.new_empty(shape)
+        runs = [*_runs(grad, x, *ctx.arguments)]
+        for folded, flat, padding in sorted(runs, key=lambda run: run[2]):
+            flat.add_(folded) if padding else flat.copy_(folded)
+        return x, None, None, None
+
+
+class _Unfold(torch.autograd.Function):
+    """The same copies in the other direction."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, region_size: int, step: int, dim: int, length: int) -> Tensor:
+        ctx.arguments, ctx.shape = (length, region_size, step, dim), x.shape
+        shape = list(x.shape)
+        shape[1], shape[dim] = shape[1] // region_size, length
+        y = x.new_empty(shape)
+        for folded, flat, padding in _runs(x, y, *ctx.arguments):
+            if not padding:
+                flat.copy_(folded)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        x = grad.new_empty(ctx.shape)
+        for folded, flat, padding in _runs(x, grad, *ctx.arguments):
+            folded.zero_() if padding else folded.copy_(flat)
+        return x, None, None, None, None
+
+
+def _runs(
+    folded: Tensor, flat: Tensor, length: int, region_size: int, step: int, dim: int
+) -> Iterator[tuple[Tensor, Tensor, bool]]:
+    """Views of both maps that hold the same: the k-th neighbours of some regions; positions ``region_size`` apart.
+
+    The third is True for what pads the last region.
+    """
+    folded = folded.unflatten(1, (-1, region_size))
+    groups = folded.shape[dim + 1]
+    for k in range(region_size):
+        group = 0
+        while group < groups:
+            index = group * region_size + k
+            position, padding = (index - step) % length, index >= length
+            # A run ends at the end of the map, and where padding begins.
+            end = min(length - position, length - index if not padding else length)
+            count = min(groups - group, -(-end // region_size))
+            chosen = slice(position, position + (count - 1) * region_size + 1, region_size)
+            yield (
+                folded[:, :, k].narrow(dim, group, count),
+                flat[:, :, chosen] if dim == 2 else flat[..., chosen],
+                padding,
+            )
+            group += count
+
+
+def _is_traced() -> bool:
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def _within(step: int, length: int) -> int:
