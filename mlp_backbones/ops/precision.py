@@ -11,6 +11,7 @@ def autocast_once(x: Tensor) -> Tensor:
     Returns:
         ``x`` in the dtype that autocast has for products on its device; ``x`` itself outside of autocast.
     """
-    device = x.device.type
-    on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    return x.to(torch.get_autocast_dtype(device)) if on else x
+    # A compiler shares the casts of the products by itself.
+    if torch.compiler.is_compiling() or not torch.amp.is_autocast_available(device := x.device.type):
+        return x
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
