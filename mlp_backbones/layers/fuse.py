@@ -10,9 +10,10 @@ def fold_norm_after(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
     """Moves a BatchNorm that follows ``conv`` into it.
 
     Returns:
-        What to put in the norm's place: an Identity, or the norm itself where it is of another kind.
+        What to put in the norm's place: an Identity, or the norm itself where it is of another kind or
+        has no running statistics.
     """
-    if not isinstance(norm, _BatchNorm):
+    if not _is_constant(norm):
         return norm
     statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics)
@@ -23,12 +24,15 @@ def fold_norm_before(norm: nn.Module, *convs: nn.Conv2d) -> nn.Module:
     """Moves a BatchNorm into the 1x1 convolutions that read it; those of regions read each channel several times.
 
     Returns:
-        What to put in the norm's place: an Identity, or the norm itself where it is of another kind.
+        What to put in the norm's place: an Identity, or the norm itself where it is of another kind or
+        has no running statistics.
     """
-    if not isinstance(norm, _BatchNorm):
+    if not _is_constant(norm):
         return norm
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    offset = norm.bias - norm.running_mean * scale
+    scale = torch.rsqrt(norm.running_var + norm.eps)
+    if norm.affine:
+        scale = norm.weight * scale
+    offset = -norm.running_mean * scale + (norm.bias if norm.affine else 0)
     for conv in convs:
         neighbours = conv.in_channels // norm.num_features
         bias = torch.mv(conv.weight.flatten(1), offset.repeat_interleave(neighbours))
@@ -37,3 +41,7 @@ def fold_norm_before(norm: nn.Module, *convs: nn.Conv2d) -> nn.Module:
             conv.weight * scale.repeat_interleave(neighbours).view(-1, 1, 1), requires_grad=False
         )
     return nn.Identity()
+
+
+def _is_constant(norm: nn.Module) -> bool:
+    return isinstance(norm, _BatchNorm) and norm.running_mean is not None

@@ -264,12 +264,14 @@ def test_fusing_changes_no_number_and_ends_training(family):
     assert net.eval() is net
 
 
-def test_fusing_leaves_other_norms_alone(family):
-    options = (
-        dict(norm_cfg=dict(type='GN', num_groups=2)) if 'norm_cfg' in signature(FAMILIES[family]).parameters else {}
-    )
+@pytest.mark.parametrize(
+    'norm_cfg',
+    [dict(type='GN', num_groups=2), dict(type='BN', affine=False), dict(type='BN', track_running_stats=False)],
+)
+def test_fusing_knows_other_norms(family, norm_cfg):
+    options = dict(norm_cfg=norm_cfg) if 'norm_cfg' in signature(FAMILIES[family]).parameters else {}
     net = slim(family, **options).double().eval()
-    x = image(1, 3, 33, 33, dtype=torch.float64)
+    x = image(2, 3, 65, 65, dtype=torch.float64)
     for got, wanted in zip(copy.deepcopy(net).fuse()(x), net(x), strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
 
