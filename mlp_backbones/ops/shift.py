@@ -101,6 +101,9 @@ def axial_linear(
 
     Returns:
         ``[B, C_out, H, W]``.
+
+    Raises:
+        ValueError: as :func:`axial_shift`.
     """
     if form('axial_linear', x) == 'triton':
         from . import triton
