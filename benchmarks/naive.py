@@ -114,6 +114,7 @@ def naive(net: MLPBackbone) -> MLPBackbone:
     """
     net = _rewritten(net, NAIVE)
     net.forward = partial(_plain_forward, net)
+    net.inference_format = None  # the papers' code of AS-MLP and Hire-MLP runs in NCHW throughout
     if isinstance(net, ConvMLP):
         net.memory_format = torch.contiguous_format
         for module in net.modules():

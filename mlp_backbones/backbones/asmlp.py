@@ -4,9 +4,8 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ..ops import axial_linear, group_norm_gelu, pad_to_multiple
+from ..ops import axial_linear, gelu, group_norm_gelu, pad_to_multiple
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
 
@@ -83,8 +82,8 @@ class AxialShiftMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.norm1(self.conv1(x))
-        along_w = F.gelu(self.conv2_1(x))
-        along_h = F.gelu(self.conv2_2(x))
+        along_w = gelu(self.conv2_1(x))
+        along_h = gelu(self.conv2_2(x))
         return self.conv3(self.norm2(along_w + along_h))
 
 

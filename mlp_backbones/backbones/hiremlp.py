@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import ConvEmbed, Reweight, build_norm, fold_norm_after, fold_norm_before
-from ..ops import autocast_once, fold_regions, unfold_regions
+from ..ops import add_unfolded, autocast_once, average_of_unfolded, fold_regions, form, unfold_regions
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
 
@@ -39,6 +40,7 @@ class HireMixer(nn.Module):
         super().__init__()
         self.region_size = region_size
         self.step = step
+        self.neighbours_first = False
         hidden = max(channels // 2, 1)
         self.mlp_h1 = nn.Conv2d(channels * region_size, hidden, 1, bias=False)
         self.mlp_h1_norm = norm(hidden)
@@ -52,17 +54,55 @@ class HireMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = autocast_once(x)
-        along_h = fold_regions(x, self.region_size, self.step, 2)
-        along_h = self.mlp_h2(F.relu(self.mlp_h1_norm(self.mlp_h1(along_h))))
-        along_h = unfold_regions(along_h, self.region_size, self.step, 2, x.shape[2])
-        along_w = fold_regions(x, self.region_size, self.step, 3)
-        along_w = self.mlp_w2(F.relu(self.mlp_w1_norm(self.mlp_w1(along_w))))
-        along_w = unfold_regions(along_w, self.region_size, self.step, 3, x.shape[3])
+        if form('hire_mix', x, folding_pays=not torch.is_grad_enabled()) == 'folded':
+            return self.folded(x)
+        along_h, along_w = (
+            unfold_regions(last(hidden), self.region_size, self.step, dim, x.shape[dim], self.neighbours_first)
+            for last, hidden, dim in self.branches(x)
+        )
         return self.proj(self.reweight(along_h, along_w, self.mlp_c(x)))
+
+    def folded(self, x: Tensor) -> Tensor:
+        """The same map in fewer passes over memory.
+
+        A branch is linear from its hidden map on: its average over positions is its last map of the hidden map's
+        averages. So the weights of the branches are known before the branches, which are added up where they belong.
+        """
+        branches = self.branches(x)
+        average = F.linear(x.mean((2, 3)), self.mlp_c.weight.flatten(1), self.mlp_c.bias)
+        for last, hidden, dim in branches:
+            arguments = last.weight, last.bias, self.region_size, dim, x.shape[dim], self.neighbours_first
+            average = average + average_of_unfolded(hidden, *arguments)
+        weights = self.reweight.weigh(average[..., None, None], num_branches=3).to(x.dtype)
+        *scales, scale = weights.movedim(2, 0).contiguous()  # kernels are slow on every third number
+        y = self.mlp_c(x).mul_(scale)
+        for (last, hidden, dim), scale in zip(branches, scales, strict=True):
+            add_unfolded(y, last(hidden), scale, self.region_size, self.step, dim, self.neighbours_first)
+        return self.proj(y)
+
+    def branches(self, x: Tensor) -> tuple[tuple[nn.Conv2d, Tensor, int], ...]:
+        """The last map, the hidden map and the axis of the branches along H and W."""
+        arguments = (
+            (self.mlp_h1, self.mlp_h1_norm, self.mlp_h2, 2),
+            (self.mlp_w1, self.mlp_w1_norm, self.mlp_w2, 3),
+        )
+        return tuple(
+            (last, F.relu(norm(first(fold_regions(x, self.region_size, self.step, dim, self.neighbours_first)))), dim)
+            for first, norm, last, dim in arguments
+        )
 
     def fuse(self) -> None:
         self.mlp_h1_norm = fold_norm_after(self.mlp_h1, self.mlp_h1_norm)
         self.mlp_w1_norm = fold_norm_after(self.mlp_w1, self.mlp_w1_norm)
+
+    def sort_neighbours(self) -> None:
+        """Puts the channels of each neighbour side by side in the weights, for regions to be copied by the position."""
+        for first, last in ((self.mlp_h1, self.mlp_h2), (self.mlp_w1, self.mlp_w2)):
+            order = torch.arange(first.in_channels).view(-1, self.region_size).T.flatten()
+            first.weight = nn.Parameter(first.weight[:, order], requires_grad=False)
+            last.weight = nn.Parameter(last.weight[order], requires_grad=False)
+            last.bias = nn.Parameter(last.bias[order], requires_grad=False)
+        self.neighbours_first = True
 
 
 class HireBlock(Block):
@@ -70,6 +110,7 @@ class HireBlock(Block):
         # Regions reach around the borders, and meet no zeros that the norm has not seen.
         self.norm1 = fold_norm_before(self.norm1, self.mixer.mlp_h1, self.mixer.mlp_w1, self.mixer.mlp_c)
         self.norm2 = fold_norm_before(self.norm2, self.mlp.fc1)
+        self.mixer.sort_neighbours()
 
 
 class HireMLP(MLPBackbone):
@@ -96,6 +137,7 @@ class HireMLP(MLPBackbone):
         'large': dict(dims=(96, 192, 384, 768), depths=(4, 6, 24, 3), mlp_ratios=(4, 4, 4, 4)),
     }
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
+    inference_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from ..ops import gelu
 
 
 class Mlp(nn.Module):
@@ -18,7 +18,4 @@ class Mlp(nn.Module):
         self.fc2 = nn.Conv2d(hidden_channels, out_channels or channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.fc1(x)
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self.fc2(F.gelu(x))
-        return self.fc2(torch.ops.aten.gelu_(x))  # in place, as no gradient will ask for what went in
+        return self.fc2(gelu(self.fc1(x)))

@@ -1,15 +1,18 @@
 """Tensor functions that the token mixers are made of; they need torch alone."""
 
+from .activation import gelu
 from .backends import backend, form, use_backend
 from .neighbours import gather_neighbours, neighbour_weights
 from .norm import group_norm_gelu
 from .pad import pad_end, pad_to_multiple
 from .precision import autocast_once
-from .regions import fold_regions, unfold_regions
+from .regions import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
 from .shift import axial_linear, axial_shift, cycle_linear, cycle_shift
 
 __all__ = [
+    'add_unfolded',
     'autocast_once',
+    'average_of_unfolded',
     'axial_linear',
     'axial_shift',
     'backend',
@@ -18,6 +21,7 @@ __all__ = [
     'fold_regions',
     'form',
     'gather_neighbours',
+    'gelu',
     'group_norm_gelu',
     'neighbour_weights',
     'pad_end',

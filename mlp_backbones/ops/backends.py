@@ -11,6 +11,7 @@ from torch import Tensor
 # The first form is the definition, which the others are tested against; the later ones are faster where they run.
 FORMS = {
     'cycle_mix': ('plain', 'folded'),
+    'hire_mix': ('plain', 'folded'),
     'cycle_linear': ('plain', 'triton'),
     'axial_linear': ('plain', 'triton'),
     'group_norm_gelu': ('plain', 'triton'),
@@ -30,8 +31,9 @@ def backend(device: str | torch.device = 'cpu') -> dict[str, str]:
         device: 'cpu' or 'cuda'. Default 'cpu'.
 
     Returns:
-        Operator to 'plain' (the definition), 'folded' (one product for all branches; in ``cycle_mix``, on the CPU) or
-        'triton' (kernels with the shift in the loads of the product; only when pinned, see :func:`use_backend`).
+        Operator to 'plain' (the definition), 'folded' (what follows the branches is in their weights; on the CPU, in
+        ``hire_mix`` without gradients alone) or 'triton' (kernels with the shift in the loads of the product; only
+        when pinned, see :func:`use_backend`).
 
     Raises:
         ValueError: if the environment variable ``MLP_BACKBONES_BACKEND`` pins a name that there is not.

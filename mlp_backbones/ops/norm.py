@@ -3,6 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from .activation import gelu as gelu_
 from .backends import form
 
 
@@ -26,4 +27,4 @@ def group_norm_gelu(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5, 
 
         return triton.group_norm_gelu(x, weight, bias, eps, gelu)
     x = F.group_norm(x, 1, weight, bias, eps)
-    return F.gelu(x) if gelu else x
+    return gelu_(x) if gelu else x

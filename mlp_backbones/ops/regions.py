@@ -1,12 +1,13 @@
 """Hierarchical rearrangement: runs of neighbours along one axis become channels, and come back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
-def fold_regions(x: Tensor, region_size: int, step: int, dim: int) -> Tensor:
+def fold_regions(x: Tensor, region_size: int, step: int, dim: int, neighbours_first: bool = False) -> Tensor:
     """Rolls along ``dim``, then folds each run of ``region_size`` neighbours into the channels.
 
     With ``L`` the side along ``dim``, ``p`` the region size and ``r`` the tensor rolled by ``step`` toward larger
@@ -18,9 +19,12 @@ def fold_regions(x: Tensor, region_size: int, step: int, dim: int) -> Tensor:
         region_size: neighbours in a region, at least 1.
         step: positions to roll by, at least 0.
         dim: the axis, 2 (H) or 3 (W).
+        neighbours_first: fold into channel ``k * C + c`` instead, which copies whole positions in channels_last.
+            Default False, the order of the published weights.
 
     Returns:
-        ``[B, C * region_size, ceil(H / region_size), W]`` for ``dim`` 2, the like along W for ``dim`` 3; contiguous.
+        ``[B, C * region_size, ceil(H / region_size), W]`` for ``dim`` 2, the like along W for ``dim`` 3; in the memory
+        format of ``x``, or contiguous.
 
     Raises:
         ValueError: if ``x`` is not 4-D or another argument is out of range.
@@ -32,19 +36,21 @@ def fold_regions(x: Tensor, region_size: int, step: int, dim: int) -> Tensor:
         # Sides stay one symbol each: reshaping would tie the graph to what it proves of them.
         starts = torch.arange(groups, device=x.device) * region_size - step
         parts = [x.index_select(dim, _around(starts + k, length)) for k in range(region_size)]
-        return torch.stack(parts, 2).flatten(1, 2)
+        return torch.stack(parts, 1 if neighbours_first else 2).flatten(1, 2)
     if not _is_traced():
-        return _Fold.apply(x, region_size, step, dim)
+        return _Fold.apply(x, region_size, step, dim, neighbours_first)
     step = _within(step, length)
     if step:
         x = torch.cat((x.narrow(dim, length - step, step), x.narrow(dim, 0, length - step)), dim)
     # In this form a compiled graph does not depend on what lacks.
     laps = 2 if length >= region_size else region_size
     x = torch.cat([x] * laps, dim).narrow(dim, 0, groups * region_size)
-    return x.unflatten(dim, (-1, region_size)).movedim(dim + 1, 2).flatten(1, 2)
+    return x.unflatten(dim, (-1, region_size)).movedim(dim + 1, 1 if neighbours_first else 2).flatten(1, 2)
 
 
-def unfold_regions(x: Tensor, region_size: int, step: int, dim: int, length: int) -> Tensor:
+def unfold_regions(
+    x: Tensor, region_size: int, step: int, dim: int, length: int, neighbours_first: bool = False
+) -> Tensor:
     """Takes :func:`fold_regions` back: unfolds, crops to ``length`` and rolls back by ``step``.
 
     Args:
@@ -53,17 +59,18 @@ def unfold_regions(x: Tensor, region_size: int, step: int, dim: int, length: int
         step: as given to :func:`fold_regions`.
         dim: as given to :func:`fold_regions`.
         length: the side along ``dim`` before folding.
+        neighbours_first: as given to :func:`fold_regions`. Default False.
 
     Returns:
-        ``[B, C, H, W]`` with ``length`` along ``dim``.
+        ``[B, C, H, W]`` with ``length`` along ``dim``, in the memory format of ``x``, or contiguous.
 
     Raises:
         ValueError: if ``x`` is not 4-D or another argument is out of range.
     """
     _check('unfold_regions', x, region_size, step, dim)
     if not _is_traced():
-        return _Unfold.apply(x, region_size, step, dim, length)
-    x = x.unflatten(1, (-1, region_size))
+        return _Unfold.apply(x, region_size, step, dim, length, neighbours_first)
+    x = _split(x, region_size, neighbours_first)
     if _is_exporting():
         index = _around(torch.arange(length, device=x.device) + step, length)
         neighbour, group = index % region_size, index // region_size
@@ -77,61 +84,132 @@ def unfold_regions(x: Tensor, region_size: int, step: int, dim: int, length: int
     return torch.cat((x.narrow(dim, step, length - step), x.narrow(dim, 0, step)), dim)
 
 
+def add_unfolded(
+    y: Tensor, x: Tensor, scale: Tensor, region_size: int, step: int, dim: int, neighbours_first: bool = False
+) -> None:
+    """``y += scale * unfold_regions(x, ...)``, in place and in one pass.
+
+    Args:
+        y: ``[B, C, H, W]``.
+        x: ``[B, C * region_size, H', W']``.
+        scale: ``[B, C, 1, 1]``.
+        region_size: as given to :func:`fold_regions`.
+        step: as given to :func:`fold_regions`.
+        dim: as given to :func:`fold_regions`.
+        neighbours_first: as given to :func:`fold_regions`. Default False.
+
+    Raises:
+        ValueError: if ``x`` is not 4-D or another argument is out of range.
+    """
+    _check('add_unfolded', x, region_size, step, dim)
+    for folded, flat, padding in _runs(x, y, y.shape[dim], region_size, step, dim, neighbours_first):
+        if not padding:
+            flat.addcmul_(folded, scale)
+
+
+def average_of_unfolded(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    region_size: int,
+    dim: int,
+    length: int,
+    neighbours_first: bool = False,
+) -> Tensor:
+    """The average over positions of ``unfold_regions(conv2d(x, weight, bias), ...)``, from averages of ``x``.
+
+    Args:
+        x: ``[B, K, H', W']``, what the last point-wise map of a branch reads.
+        weight: ``[C * region_size, K, 1, 1]``.
+        bias: ``[C * region_size]``.
+        region_size: as given to :func:`fold_regions`.
+        dim: as given to :func:`fold_regions`.
+        length: the side along ``dim`` before folding.
+        neighbours_first: as given to :func:`fold_regions`. Default False.
+
+    Returns:
+        ``[B, C]``; it does not depend on the step.
+    """
+    groups = x.shape[dim]
+    kept = length - (groups - 1) * region_size  # neighbours of the last region that are no padding
+    average = x.mean((2, 3)) * (groups / length)
+    lacking = average - x.select(dim, groups - 1).mean(2) / length
+    averages = F.linear(torch.cat((average, lacking)), weight.flatten(1))
+    average, lacking = _split(averages, region_size, neighbours_first).chunk(2)
+    share = torch.full_like(bias[:region_size], groups / length)
+    share[kept:] -= 1 / length
+    bias = (_split(bias[None], region_size, neighbours_first) * share).sum(2)
+    return average[..., :kept].sum(2) + lacking[..., kept:].sum(2) + bias
+
+
+def _split(x: Tensor, region_size: int, neighbours_first: bool) -> Tensor:
+    """``[B, C * region_size, ...]`` to ``[B, C, region_size, ...]``."""
+    if neighbours_first:
+        return x.unflatten(1, (region_size, -1)).movedim(1, 2)
+    return x.unflatten(1, (-1, region_size))
+
+
+def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
+    last = not like.is_contiguous() and like.is_contiguous(memory_format=torch.channels_last)
+    format_ = torch.channels_last if last else torch.contiguous_format
+    return torch.empty(tuple(shape), dtype=like.dtype, device=like.device, memory_format=format_)
+
+
 class _Fold(torch.autograd.Function):
     """Copies each position once, to its place; autograd's own form rolls, pads and permutes in copies of their own."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, region_size: int, step: int, dim: int) -> Tensor:
-        ctx.arguments = x.shape[dim], region_size, step, dim
+    def forward(ctx, x: Tensor, region_size: int, step: int, dim: int, neighbours_first: bool) -> Tensor:
+        ctx.arguments = x.shape[dim], region_size, step, dim, neighbours_first
         shape = list(x.shape)
         shape[1], shape[dim] = shape[1] * region_size, -(-shape[dim] // region_size)
-        y = x.new_empty(shape)
+        y = _empty(shape, x)
         for folded, flat, _ in _runs(y, x, *ctx.arguments):
             folded.copy_(flat)
         return y
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        length, region_size, _, dim = ctx.arguments
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        length, region_size, _, dim, _ = ctx.arguments
         shape = list(grad.shape)
         shape[1], shape[dim] = shape[1] // region_size, length
-        x = grad.new_empty(shape)
+        x = _empty(shape, grad)
         runs = [*_runs(grad, x, *ctx.arguments)]
         for folded, flat, padding in sorted(runs, key=lambda run: run[2]):
             flat.add_(folded) if padding else flat.copy_(folded)
-        return x, None, None, None
+        return x, None, None, None, None
 
 
 class _Unfold(torch.autograd.Function):
     """The same copies in the other direction."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, region_size: int, step: int, dim: int, length: int) -> Tensor:
-        ctx.arguments, ctx.shape = (length, region_size, step, dim), x.shape
+    def forward(ctx, x: Tensor, region_size: int, step: int, dim: int, length: int, neighbours_first: bool) -> Tensor:
+        ctx.arguments, ctx.shape = (length, region_size, step, dim, neighbours_first), x.shape
         shape = list(x.shape)
         shape[1], shape[dim] = shape[1] // region_size, length
-        y = x.new_empty(shape)
+        y = _empty(shape, x)
         for folded, flat, padding in _runs(x, y, *ctx.arguments):
             if not padding:
                 flat.copy_(folded)
         return y
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        x = grad.new_empty(ctx.shape)
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+        x = _empty(ctx.shape, grad)
         for folded, flat, padding in _runs(x, grad, *ctx.arguments):
             folded.zero_() if padding else folded.copy_(flat)
-        return x, None, None, None, None
+        return x, None, None, None, None, None
 
 
 def _runs(
-    folded: Tensor, flat: Tensor, length: int, region_size: int, step: int, dim: int
+    folded: Tensor, flat: Tensor, length: int, region_size: int, step: int, dim: int, neighbours_first: bool
 ) -> Iterator[tuple[Tensor, Tensor, bool]]:
     """Views of both maps that hold the same: the k-th neighbours of some regions; positions ``region_size`` apart.
 
     The third is True for what pads the last region.
     """
-    folded = folded.unflatten(1, (-1, region_size))
+    folded = _split(folded, region_size, neighbours_first)
     groups = folded.shape[dim + 1]
     for k in range(region_size):
         group = 0

@@ -2,8 +2,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
-from mlp_backbones.ops import fold_regions, unfold_regions
+from mlp_backbones.ops import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
 
 
 def fold_step_by_step(x, region_size, step, dim):
@@ -30,6 +31,40 @@ def test_fold_is_the_recipe_forward_and_backward(size, region_size, step, dim):
     torch.testing.assert_close(*grads)
 
 
+formats = st.sampled_from([torch.contiguous_format, torch.channels_last])
+
+
+@settings(max_examples=60, deadline=None)
+@given(**arguments, first=st.booleans(), format_=formats)
+def test_what_a_branch_adds_and_its_average_are_of_the_unfolded_map(size, region_size, step, dim, first, format_):
+    channels = 3
+    hidden = torch.randn(size, dtype=torch.float64).to(memory_format=format_)
+    hidden = fold_regions(hidden, region_size, step, dim, first)
+    weight = torch.randn(channels * region_size, hidden.shape[1], 1, 1, dtype=torch.float64)
+    bias = torch.randn(channels * region_size, dtype=torch.float64)
+    folded = F.conv2d(hidden, weight, bias)
+    expected = unfold_regions(folded, region_size, step, dim, size[dim], first)
+    average = average_of_unfolded(hidden, weight, bias, region_size, dim, size[dim], first)
+    torch.testing.assert_close(average, expected.mean((2, 3)))
+    y, scale = torch.randn_like(expected), torch.randn(size[0], channels, 1, 1, dtype=torch.float64)
+    before = y.clone()
+    add_unfolded(y, folded, scale, region_size, step, dim, first)
+    torch.testing.assert_close(y, before + scale * expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(**arguments, format_=formats)
+def test_neighbours_first_is_another_order_of_the_channels(size, region_size, step, dim, format_):
+    x = torch.randn(size, dtype=torch.float64).to(memory_format=format_).requires_grad_()
+    order = torch.arange(size[1] * region_size).view(-1, region_size).T.flatten()
+    expected = fold_regions(x, region_size, step, dim)[:, order]
+    got = fold_regions(x, region_size, step, dim, neighbours_first=True)
+    assert torch.equal(got, expected)
+    direction = torch.randn_like(got)
+    torch.testing.assert_close(*(torch.autograd.grad(y, x, direction)[0] for y in (got, expected)))
+    assert torch.equal(unfold_regions(got, region_size, step, dim, size[dim], neighbours_first=True), x)
+
+
 @settings(max_examples=60, deadline=None)
 @given(**arguments)
 def test_unfold_takes_fold_back(size, region_size, step, dim):
@@ -53,6 +88,14 @@ def test_the_form_for_exporters_is_the_same(size, region_size, step, dim):
         assert torch.equal(unfold_regions(folded, region_size, step, dim, x.shape[dim]), x)
         assert torch.equal(fold_regions(x, region_size, step, dim), folded)
         assert torch.equal(unfold_regions(folded, region_size, step, dim, x.shape[dim]), x)
+
+
+@pytest.mark.parametrize('format_', [torch.contiguous_format, torch.channels_last])
+def test_the_layout_stays(format_):
+    x = torch.randn(2, 4, 6, 8).to(memory_format=format_)
+    folded = fold_regions(x, 3, 1, 2)
+    assert folded.is_contiguous(memory_format=format_)
+    assert unfold_regions(folded, 3, 1, 2, 6).is_contiguous(memory_format=format_)
 
 
 @pytest.mark.parametrize(
