@@ -1,0 +1,6 @@
+# The paper has shift size 5 everywhere (the default); the released config of this row sets 3.
+_base_ = 'cascade-mask-rcnn_asmlp-t_fpn_giou-4conv1fc_ms-3x_coco.py'
+
+model = dict(
+    backbone=dict(arch='small', init_cfg=dict(checkpoint='checkpoints/asmlp_small.pth')),
+)

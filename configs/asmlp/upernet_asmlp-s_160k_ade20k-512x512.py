@@ -1,0 +1,6 @@
+# The paper has shift size 5 everywhere (the default); the released config of this row sets 3.
+_base_ = 'upernet_asmlp-t_160k_ade20k-512x512.py'
+
+model = dict(
+    backbone=dict(arch='small', init_cfg=dict(checkpoint='checkpoints/asmlp_small.pth')),
+)

@@ -1,0 +1,17 @@
+# ConvMLP-S on ImageNet-1K, as released by the authors: learning rate 5e-4 at 8 GPUs x 128 images, and a moving
+# average.
+_base_ = '../_base_/imagenet_300e_warmup5.py'
+
+model = dict(
+    backbone=dict(type='mlp_backbones.ConvMLP', arch='s', out_indices=(3,), drop_path_rate=0.1, out_norm=True),
+    head=dict(in_channels=512),
+)
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
+param_scheduler = _base_.param_scheduler
+param_scheduler[0].update(start_factor=2e-3)  # 1e-6
+# timm's average, with decay 0.99996, takes in the statistics of BatchNorm too.
+custom_hooks = [dict(type='EMAHook', momentum=4e-5, update_buffers=True, priority='ABOVE_NORMAL')]
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=248)  # crop ratio 0.9
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

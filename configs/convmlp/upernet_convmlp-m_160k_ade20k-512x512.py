@@ -1,0 +1,8 @@
+# No published result. The same settings as for ConvMLP-S.
+_base_ = 'upernet_convmlp-s_160k_ade20k-512x512.py'
+
+model = dict(
+    backbone=dict(
+        arch='m', init_cfg=dict(checkpoint='https://shi-labs.com/projects/convmlp/checkpoints/convmlp_m_imagenet.pth')
+    ),
+)

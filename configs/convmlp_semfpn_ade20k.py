@@ -1,0 +1,2 @@
+# Semantic FPN on ADE20K with the variant of ConvMLP that is nearest to ResNet-50 in size.
+_base_ = 'convmlp/semfpn_convmlp-m_40k_ade20k-512x512.py'

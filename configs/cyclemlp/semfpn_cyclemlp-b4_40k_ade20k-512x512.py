@@ -1,0 +1,9 @@
+# The same settings as for CycleMLP-B1.
+_base_ = 'semfpn_cyclemlp-b1_40k_ade20k-512x512.py'
+
+model = dict(
+    backbone=dict(
+        arch='b4',
+        init_cfg=dict(checkpoint='https://github.com/ShoufaChen/CycleMLP/releases/download/v0.1/CycleMLP_B4.pth'),
+    ),
+)

@@ -1,0 +1,2 @@
+# RetinaNet on COCO with the variant of CycleMLP that is nearest to ResNet-50 in size.
+_base_ = 'cyclemlp/retinanet_cyclemlp-b2_fpn_1x_coco.py'

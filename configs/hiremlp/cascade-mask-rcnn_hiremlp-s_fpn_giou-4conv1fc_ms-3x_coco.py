@@ -1,0 +1,11 @@
+# The same settings as for Hire-MLP-T.
+_base_ = 'cascade-mask-rcnn_hiremlp-t_fpn_giou-4conv1fc_ms-3x_coco.py'
+
+model = dict(
+    backbone=dict(
+        arch='small',
+        init_cfg=dict(
+            checkpoint='https://github.com/ggjy/Hire-Wave-MLP.pytorch/releases/download/log/hire_mlp_small.pth'
+        ),
+    ),
+)

@@ -1,0 +1,12 @@
+# The same settings as for Hire-MLP-T, but for the drop path.
+_base_ = 'retinanet_hiremlp-t_fpn_1x_coco.py'
+
+model = dict(
+    backbone=dict(
+        arch='base',
+        drop_path_rate=0.2,
+        init_cfg=dict(
+            checkpoint='https://github.com/ggjy/Hire-Wave-MLP.pytorch/releases/download/log/hire_mlp_base.pth'
+        ),
+    ),
+)

@@ -1,0 +1,27 @@
+# UperNet, Hire-MLP-S, ADE20K, 80,000 iterations of 32 images (8 GPUs x 4), as released: as many images as 160,000 of
+# 16. All parameters decay alike.
+_base_ = '../_base_/upernet_160k_ade20k.py'
+
+model = dict(
+    backbone=dict(
+        type='mlp_backbones.HireMLP',
+        arch='small',
+        drop_path_rate=0.2,
+        norm_cfg=dict(type='SyncBN'),
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='https://github.com/ggjy/Hire-Wave-MLP.pytorch/releases/download/log/hire_mlp_small.pth',
+        ),
+    ),
+    decode_head=dict(in_channels=[64, 128, 320, 512]),
+    auxiliary_head=dict(in_channels=320),
+)
+train_dataloader = dict(batch_size=4)
+train_cfg = dict(max_iters=80000, val_interval=8000)
+default_hooks = dict(checkpoint=dict(interval=8000))
+optim_wrapper = dict(optimizer=dict(lr=1.2e-4), paramwise_cfg=None)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=800),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=800, end=80000),
+]
+auto_scale_lr = dict(base_batch_size=32)

@@ -1,0 +1,2 @@
+# RetinaNet on COCO with the variant of Hire-MLP that is nearest to ResNet-50 in size.
+_base_ = 'hiremlp/retinanet_hiremlp-s_fpn_1x_coco.py'

@@ -1,0 +1,2 @@
+# UperNet on ADE20K with the variant of Hire-MLP that is nearest to ResNet-50 in size.
+_base_ = 'hiremlp/upernet_hiremlp-s_80k_ade20k-512x512.py'

@@ -1,0 +1,332 @@
+"""All configs: what they build, count to, decay and read, beside what metafiles and sources say; a training step."""
+
+import ast
+import copy
+import functools
+import re
+
+import cv2
+import mmengine.config.utils
+import numpy as np
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, TRANSFORMS, DefaultScope, init_default_scope
+from torch import nn
+
+import mlp_backbones as mb
+from mlp_backbones.engine.model_complexity import build_meta, model_complexity
+from tests.conftest import ROOT
+from tests.test_models import data
+
+CONFIGS = {p.stem: p for p in sorted((ROOT / 'configs').rglob('*.py')) if '_base_' not in p.parts}
+INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+METAFILES = [yaml.safe_load((ROOT / path).read_text()) for path in INDEX]
+MODELS_BY_NAME = {model['Name']: model for metafile in METAFILES for model in metafile['Models']}
+
+# Printed figures that rounding alone takes further than 1 % (parameters) or 3 % (multiply-adds) from ours.
+ROUNDED = {'asmlp-t_300e_in1k': 'printed in whole millions: 28.28 is printed 28'}
+
+# (collection, head, scales, schedule or None for all): learning rate, weight decay, what does not decay.
+PVT, SWIN, FROM_SCRATCH = (1e-4, 1e-4, 'nothing'), (1e-4, 0.05, 'backbone norms'), (1e-3, 0.05, 'vectors')
+SCHEDULES = {
+    ('RetinaNet', 'single'): PVT,
+    ('Mask R-CNN', 'single'): PVT,
+    ('Mask R-CNN', 'multi'): SWIN,
+    ('Cascade Mask R-CNN', 'multi'): SWIN,
+    ('Semantic FPN', 'multi'): (2e-4, 1e-4, 'nothing'),
+    ('UperNet', 'multi'): (6e-5, 0.01, 'backbone norms'),
+    ('Classifier', 'single'): FROM_SCRATCH,
+}
+EXCEPTIONS = {
+    ('Hire-MLP', 'Semantic FPN', '40k'): (2e-4, 0.05, 'nothing'),
+    ('Hire-MLP', 'UperNet', '80k'): (1.2e-4, 0.01, 'nothing'),
+    ('Hire-MLP', 'UperNet', '160k'): (6e-5, 0.01, 'nothing'),
+    ('ConvMLP', 'Classifier', '300 epochs'): (5e-4, 0.05, 'vectors'),
+}
+# By collection and head, with the schedule where it matters: one for all variants, or for each from the smallest on.
+DROP_PATHS = {
+    'AS-MLP RetinaNet': 0.2,
+    'AS-MLP Mask R-CNN': 0.2,
+    'AS-MLP Cascade Mask R-CNN 1x': (0.1, 0.1, 0.2),
+    'AS-MLP Cascade Mask R-CNN 3x': (0.2, 0.2, 0.3),
+    'AS-MLP Semantic FPN': 0.2,
+    'AS-MLP UperNet': 0.3,
+    'AS-MLP Classifier': (0.2, 0.3, 0.5),
+    'CycleMLP Cascade Mask R-CNN': 0.2,
+    'CycleMLP UperNet': 0.3,
+    'CycleMLP Classifier': 0.1,
+    'CycleMLP': 0.0,
+    'Hire-MLP UperNet': (0.2, 0.2, 0.2, 0.3),
+    'Hire-MLP Classifier': (0.0, 0.1, 0.2, 0.3),
+    'Hire-MLP': (0.1, 0.1, 0.2, 0.3),
+    'ConvMLP': 0.1,
+}
+LENGTHS = {'1x': 12, '3x': 36, '300 epochs': 300, '40k': 40_000, '80k': 80_000, '160k': 160_000}
+NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+
+
+@pytest.fixture(autouse=True)
+def _read_metafiles_once(monkeypatch):
+    """mmengine reads the hundred metafiles of mmdet anew for each base that a config takes from there."""
+    monkeypatch.setattr(mmengine.config.utils, 'load', _load)
+
+
+_load = functools.cache(mmengine.config.utils.load)
+
+
+def plain(text):
+    return re.sub(r'[\W_]', '', text.lower())
+
+
+def is_front_door(path):
+    statements = ast.parse(path.read_text()).body
+    return len(statements) == 1 and '_base_' in ast.unparse(statements[0])
+
+
+def test_every_config_has_an_entry_and_every_entry_a_config():
+    assert sorted(INDEX) == [str(p.relative_to(ROOT)) for p in sorted((ROOT / 'configs').rglob('metafile.yml'))]
+    recipes = {name: path for name, path in CONFIGS.items() if not is_front_door(path)}
+    assert len(MODELS_BY_NAME) == sum(len(metafile['Models']) for metafile in METAFILES)
+    assert {name: str(path.relative_to(ROOT)) for name, path in recipes.items()} == {
+        name: model['Config'] for name, model in MODELS_BY_NAME.items()
+    }
+
+
+@pytest.mark.parametrize('door', [name for name, path in CONFIGS.items() if is_front_door(path)])
+def test_front_door(door):
+    path = CONFIGS[door]
+    base = Config.fromfile(path.parent / ast.literal_eval(ast.parse(path.read_text()).body[0].value))
+    assert MODELS_BY_NAME[base.filename.rpartition('/')[2].removesuffix('.py')]
+    assert Config.fromfile(path).to_dict() == base.to_dict()
+
+
+@pytest.mark.parametrize('metafile', METAFILES, ids=[m['Collections'][0]['Name'] for m in METAFILES])
+def test_metafile(metafile):
+    (collection,) = metafile['Collections']
+    assert (ROOT / collection['README']).is_file() and (ROOT / collection['Code']['URL']).is_file()
+    for model in metafile['Models']:
+        meta = model['Metadata']
+        assert model['In Collection'] == collection['Name'] and meta['Sources']
+        assert meta['Head'] in {head for head, _ in SCHEDULES} and meta['Scales'] in ('single', 'multi')
+        for result in model['Results']:
+            assert result['State'] in ('reported', 'official weights evaluated here', 'trained here')
+            assert result['Dataset'] == meta['Training Data'] and result['Source']
+            # In percent, to the printed digit.
+            assert result['Metrics'] and all(10 < value < 100 for value in result['Metrics'].values())
+        if model['Results'] and meta['Training Data'] != 'DigitScenes':
+            assert meta['Published']['Source']
+
+
+@pytest.mark.parametrize('name', MODELS_BY_NAME)
+def test_recipe(name):
+    """Resolves, builds, fits together, decays what its source says, and counts as its metafile and source say."""
+    config, entry = Config.fromfile(CONFIGS[name]), MODELS_BY_NAME[name]
+    meta = entry['Metadata']
+    height, width = meta['Input Size']
+    assert model_complexity(config, (height, width)) == (meta['Parameters'], meta['FLOPs'])
+    published = meta.get('Published', {})
+    for key, scale, tolerance in (('Parameters', 'M', 0.01), ('FLOPs', 'G', 0.03)):
+        if reported := published.get(f'{key} ({scale})'):
+            count = meta[key] / {'M': 1e6, 'G': 1e9}[scale]
+            if name in ROUNDED and key == 'Parameters':
+                assert abs(count / reported - 1) > tolerance and round(count) == reported
+            else:
+                assert abs(count / reported - 1) < tolerance, (key, count, reported)
+    if 'FLOPs (G)' in published:
+        assert published['Input Size'] == f'{width}x{height}'
+
+    model = build_meta(config)
+    channels = list(model.backbone.out_channels)
+    if meta['Head'] == 'Classifier':
+        assert channels == [model.head.in_channels] and model.backbone.out_indices == (3,) and model.backbone.out_norms
+    elif meta['Head'] == 'UperNet':
+        assert channels == list(model.decode_head.in_channels) and channels[2] == model.auxiliary_head.in_channels
+    else:
+        assert channels == list(model.neck.in_channels)
+    if meta['Training Data'] == 'DigitScenes':
+        return
+
+    family, _, arch = meta['Backbone'].partition('_')
+    assert type(model.backbone).__name__.lower() == family
+    assert model.backbone.arch_name == arch or name == 'asmlp-mobile_300e_in1k'
+    weights = config.model.backbone.get('init_cfg')
+    if meta['Head'] == 'Classifier':
+        assert weights is None
+    else:
+        assert weights.type == 'Pretrained'
+        assert plain(meta['Backbone']) in plain(weights.checkpoint).replace('hiremlpl300e', 'hiremlplarge')
+    if model.backbone.arch_name == arch:
+        words = ' '.join((entry['In Collection'], meta['Head'], meta['Schedule']))
+        rates = next(rates for key, rates in DROP_PATHS.items() if words.startswith(key))
+        position = list(type(model.backbone).variants).index(arch)
+        expected = rates[position] if isinstance(rates, tuple) else rates
+        assert config.model.backbone.get('drop_path_rate', 0.0) == expected
+    assert meta['Batch Size'] == config.auto_scale_lr.base_batch_size == 8 * config.train_dataloader.batch_size
+    length = config.train_cfg.get('max_epochs') or config.train_cfg.max_iters
+    assert length == config.param_scheduler[-1].end == LENGTHS[meta['Schedule']]
+    scales = str(config.train_dataloader.dataset.pipeline)
+    assert ('RandomChoiceResize' in scales) == (meta['Training Data'] == 'COCO' and meta['Scales'] == 'multi')
+
+    key = (entry['In Collection'], meta['Head'], meta['Schedule'])
+    lr, weight_decay, spared = EXCEPTIONS.get(key, SCHEDULES[meta['Head'], meta['Scales']])
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    assert type(optimizer) is torch.optim.AdamW
+    decays = {id(p): group['weight_decay'] for group in optimizer.param_groups for p in group['params']}
+    assert {group['lr'] for group in optimizer.param_groups} == {lr}
+    for parameter_name, parameter in model.named_parameters():
+        layer = model.get_submodule(parameter_name.rpartition('.')[0])
+        spares = {
+            'nothing': False,
+            'vectors': parameter.ndim == 1,
+            # ConvMLP's BatchNorms have no `norm` in their names, by which the recipe goes.
+            'backbone norms': parameter_name.startswith('backbone.')
+            and isinstance(layer, NORMS)
+            and not (family == 'convmlp' and isinstance(layer, nn.BatchNorm2d)),
+        }[spared]
+        assert decays[id(parameter)] == (0 if spares else weight_decay), parameter_name
+
+
+def structures():
+    """The smallest variant of each family under each head, at full width, and all slim ones."""
+    smallest = {}
+    for name, model in MODELS_BY_NAME.items():
+        meta = model['Metadata']
+        key = (model['In Collection'], meta['Head'], meta['Training Data'])
+        if key not in smallest or meta['Parameters'] < MODELS_BY_NAME[smallest[key]]['Metadata']['Parameters']:
+            smallest[key] = name
+    return list(smallest.values())
+
+
+@pytest.mark.parametrize('name', structures())
+def test_training_step(name):
+    """Finite loss, a gradient for every parameter (distributed training asks for that), and a step that changes all."""
+    config = Config.fromfile(CONFIGS[name])
+    config.model.backbone.pop('init_cfg', None)  # no network
+    model = config.model
+    if 'rcnn' in (model.get('train_cfg') or {}):
+        for stage in model.train_cfg.rcnn if isinstance(model.train_cfg.rcnn, list) else [model.train_cfg.rcnn]:
+            stage.sampler.num = 16  # regions, which cost most
+    if config.default_scope == 'mmseg':
+        model.data_preprocessor.size = (64, 80)
+    model.setdefault('data_preprocessor', config.get('data_preprocessor'))
+    kind = {'mmdet': 'mask_rcnn', 'mmseg': 'upernet', 'mmpretrain': 'classifier'}[config.default_scope]
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        model = revert_sync_batchnorm(MODELS.build(model)).train()
+        wrapper = build_optim_wrapper(model, config.optim_wrapper)
+        loss, _ = model.parse_losses(model(**model.data_preprocessor(data(kind), training=True), mode='loss'))
+    assert torch.isfinite(loss)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    loss.backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    wrapper.step()
+    assert not any(torch.equal(before[n], p) for n, p in model.named_parameters() if p.grad.any())
+
+
+@pytest.fixture(scope='module')
+def picture(tmp_path_factory):
+    """What a dataset hands to a pipeline, for all three libraries: an image of 640x480, two boxes, a label map."""
+    folder = tmp_path_factory.mktemp('picture')
+    pixels = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
+    cv2.imwrite(str(folder / 'image.png'), pixels)
+    # Stripes of many labels: a crop with one alone is drawn again, up to ten times.
+    cv2.imwrite(str(folder / 'labels.png'), np.tile(np.arange(640, dtype=np.uint8) // 8, (480, 1)))
+    boxes = ([10, 20, 200, 300], [300, 100, 500, 400])
+    instances = [
+        dict(bbox=[x0, y0, x1, y1], mask=[[x0, y0, x1, y0, x1, y1, x0, y1]], bbox_label=1, ignore_flag=0)
+        for x0, y0, x1, y1 in boxes
+    ]
+    paths = dict(img_path=str(folder / 'image.png'), seg_map_path=str(folder / 'labels.png'))
+    detection = dict(img_id=1, height=480, width=640, instances=instances)
+    return dict(**paths, **detection, gt_label=1, seg_fields=[], label_map=None, reduce_zero_label=True)
+
+
+def run_pipeline(config, pipeline, picture):
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        init_default_scope(config.default_scope)
+        return Compose([TRANSFORMS.build(transform) for transform in pipeline])(copy.deepcopy(picture))
+
+
+@pytest.mark.parametrize(
+    ('name', 'train', 'test'),
+    [
+        ('retinanet_convmlp-s_fpn_1x_coco', (800, 1067), (800, 1067)),
+        ('mask-rcnn_cyclemlp-b2_fpn_1x_coco', (800, 1067), (800, 1067)),
+        ('cascade-mask-rcnn_asmlp-t_fpn_giou-4conv1fc_ms-3x_coco', None, (800, 1067)),
+        ('semfpn_cyclemlp-b1_40k_ade20k-512x512', (512, 512), (512, 704)),
+        ('upernet_hiremlp-s_80k_ade20k-512x512', (512, 512), (512, 683)),
+        ('asmlp-t_300e_in1k', (224, 224), (224, 224)),
+        ('convmlp-s_300e_in1k', (224, 224), (224, 224)),
+    ],
+)
+def test_pipelines(name, train, test, picture):
+    config = Config.fromfile(CONFIGS[name])
+    for pipeline, size in (
+        (config.train_dataloader.dataset.pipeline, train),
+        (config.val_dataloader.dataset.pipeline, test),
+    ):
+        sizes = {tuple(run_pipeline(config, pipeline, picture)['inputs'].shape[1:]) for _ in range(1 if size else 30)}
+        if size:
+            # Random crops of a resized image are smaller where it is.
+            assert all(h <= size[0] and w <= size[1] for h, w in sizes) and (pipeline is not test or sizes == {size})
+        else:
+            assert {min(hw) for hw in sizes} <= {*range(480, 801, 32)} and len(sizes) > 10
+            # Half of the images keep their shape; the others are crops of 384 to 600 pixels a side.
+            assert 0 < sum(abs(w / h - 4 / 3) < 0.01 for h, w in sizes) < len(sizes)
+    assert config.test_dataloader == config.val_dataloader
+
+
+def test_crop_ratio_repeated_augmentation_and_moving_average_on_imagenet():
+    names = [name for name, model in MODELS_BY_NAME.items() if model['Metadata']['Head'] == 'Classifier']
+    assert len(names) == 16
+    for name in names:
+        config = Config.fromfile(CONFIGS[name])
+        whole = name.startswith('asmlp') or name[:11] in ('cyclemlp-b4', 'cyclemlp-b5')
+        assert config.val_dataloader.dataset.pipeline[1].scale == (256 if whole else 248)
+        deit = name.startswith(('cyclemlp', 'hiremlp'))
+        assert config.train_dataloader.sampler.type == ('RepeatAugSampler' if deit else 'DefaultSampler')
+        averages = [hook.momentum for hook in config.get('custom_hooks', []) if hook.type == 'EMAHook']
+        assert averages == ([4e-5] if name.startswith('convmlp') else [])
+
+
+def test_table_of_the_page():
+    """docs/recipes.md has a row for each recipe, with the metafile's numbers."""
+    rows = re.findall(
+        r'^\| \[([\w-]+)\]\((\S+)\) \| ([\d.]+) / ([\d.]+|-) \| ([\d.]+) / ([\d.]+|-) \|',
+        (ROOT / 'docs' / 'recipes.md').read_text(),
+        re.M,
+    )
+    expected = []
+    for name, model in MODELS_BY_NAME.items():
+        meta = model['Metadata']
+        published = meta.get('Published', {})
+        expected.append(
+            (
+                name,
+                f'../{model["Config"]}',
+                f'{meta["Parameters"] / 1e6:.2f}',
+                str(published.get('Parameters (M)', '-')),
+                f'{meta["FLOPs"] / 1e9:.1f}',
+                str(published.get('FLOPs (G)', '-')),
+            )
+        )
+    assert rows == expected
+
+
+def test_counts_agree_with_published_figures_of_resnet():
+    """The conventions of counting, on models that are not ours; the figures are those of Wave-MLP's table 3."""
+    for head, parameters, flops in (('mask-rcnn', 44.2, 260.1), ('retinanet', 37.7, 239.3)):
+        base = {'mask-rcnn': 'mask_rcnn', 'retinanet': 'retinanet'}[head]
+        text = f"_base_ = 'mmdet::{base}/{head}_r50_fpn_1x_coco.py'"
+        counted, macs = model_complexity(Config.fromstring(text, '.py'), (800, 1280))
+        assert abs(counted / 1e6 / parameters - 1) < 0.01 and abs(macs / 1e9 / flops - 1) < 0.03
+
+
+def test_all_published_variants_have_a_recipe():
+    backbones = {model['Metadata']['Backbone'] for model in MODELS_BY_NAME.values()}
+    assert set(mb.list_backbones()) <= backbones
