@@ -1,7 +1,7 @@
 """What the command lines in tools/ share, on top of mmengine's Runner. Nothing in the package imports this."""
 
 from .config import UserError, load_config, prepare_test, prepare_train
-from .progress import ProgressHook, TerminalRunner
+from .progress import ProgressHook, TerminalRunner, build_runner
 from .report import write_report
 from .resume import InterruptHook, ResumableEpochLoop
 
@@ -11,6 +11,7 @@ __all__ = [
     'ResumableEpochLoop',
     'TerminalRunner',
     'UserError',
+    'build_runner',
     'load_config',
     'prepare_test',
     'prepare_train',

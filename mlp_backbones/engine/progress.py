@@ -1,28 +1,97 @@
-"""A terminal that stays readable: a live bar while training, and no page-long dumps, which the log file keeps."""
+"""The Runner of the tools: a terminal that stays readable, processes without GPUs, and a word when one of them dies."""
 
 import atexit
 import logging
+import os
+import re
 import sys
+from datetime import timedelta
 
+import torch
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
+from mmengine.registry import RUNNERS
+from mmengine.runner import FlexibleRunner, Runner
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..registry import HOOKS
+from .config import UserError
 
 _PAGES = ('Config:', 'Hooks will be executed', '\n-----')
+# How gloo and NCCL word it when a process at the other end is gone or silent.
+_LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|Timed out waiting|NCCL')
 
 
 class TerminalRunner(Runner):
-    """mmengine's Runner, whose environment, config and hook lists go to the log file alone."""
+    """mmengine's Runner, with three differences.
+
+    Environment, config and hook lists go to the log file alone. Without a GPU several processes talk through gloo. And
+    where the connection to another process breaks off, hooks are told (``after_lost_process``).
+    """
+
+    def setup_env(self, env_cfg: dict) -> None:
+        _join(self.launcher, env_cfg)
+        if self.on_cpus:
+            self.cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+        super().setup_env(env_cfg)
+
+    @property
+    def on_cpus(self) -> bool:
+        return self.distributed and not torch.cuda.is_available()
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: torch.nn.Module) -> torch.nn.Module:
+        if self.on_cpus:
+            defaults = dict(
+                broadcast_buffers=False, find_unused_parameters=self.cfg.get('find_unused_parameters', False)
+            )
+            # There is no device to name, and DistributedDataParallel refuses a number.
+            model_wrapper_cfg = dict(model_wrapper_cfg or defaults, device_ids=None)
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    def train(self) -> torch.nn.Module:
+        try:
+            return super().train()
+        except RuntimeError as error:
+            if self.distributed and _LOST.search(str(error)):
+                self.call_hook('after_lost_process', error=error)
+            raise
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
         for handler in _terminal_handlers(logger):
             handler.addFilter(lambda record: not str(record.msg).startswith(_PAGES))
         logger.info(f'environment, config and log: {self._log_dir}')
+        if self.on_cpus:
+            logger.info(f'torch sees no GPU: {self.world_size} processes on CPUs, which talk through gloo')
         return logger
+
+
+def build_runner(config: Config) -> Runner | FlexibleRunner:
+    """The runner of a prepared config: :class:`TerminalRunner`, or the one that its ``runner_type`` names.
+
+    Raises:
+        UserError: if there are several processes, and too few GPUs for the launcher.
+    """
+    if not config.get('runner_type'):
+        return TerminalRunner.from_cfg(config)
+    _join(config.launcher, config.get('env_cfg', {}))
+    return RUNNERS.build(config)
+
+
+def _join(launcher: str, env_cfg: dict) -> None:
+    """Lets the processes of CPUs meet, which mmengine's launchers cannot: they select a GPU first."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if launcher == 'none' or int(os.environ.get('LOCAL_RANK', 0)) < gpus:
+        return
+    if gpus:
+        raise UserError(f'each process needs a GPU of its own: start {gpus}, as many as torch sees on this machine')
+    if launcher != 'pytorch':
+        raise UserError(
+            f'--launcher {launcher} needs GPUs, and torch sees none: tools/dist_train.sh starts processes on CPUs'
+        )
+    limit = env_cfg.get('dist_cfg', {}).get('timeout')
+    torch.distributed.init_process_group('gloo', timeout=limit and timedelta(seconds=limit))
 
 
 @HOOKS.register_module()

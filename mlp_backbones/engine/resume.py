@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner, set_random_seed
+from mmengine.dist import all_gather_object, all_reduce, barrier, get_rank
+from mmengine.hooks import EMAHook, Hook
+from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, Runner, set_random_seed
 
 from ..registry import HOOKS, LOOPS
 from .config import UserError
@@ -52,8 +53,10 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
 class InterruptHook(Hook):
     """On Ctrl-C (SIGINT, SIGTERM) saves ``interrupted.pth`` after the current iteration and raises KeyboardInterrupt.
 
-    A second Ctrl-C stops at once, unless the checkpoint is being written. The random state goes into every checkpoint;
-    the minutes of training and the number of parameters go to the visualizer, for tools/report.py.
+    A second Ctrl-C stops at once, unless the checkpoint is being written. Of several processes any may be asked: all
+    stop after the same iteration. If one of them dies, another saves the state after the last complete iteration, and
+    UserError says so. The random state goes into every checkpoint; the minutes of training and the number of
+    parameters go to the visualizer, for tools/report.py.
     """
 
     priority = 'LOWEST'
@@ -61,6 +64,9 @@ class InterruptHook(Hook):
 
     def __init__(self):
         self.asked = False
+        self.validating = False
+        self.done = 0  # iterations
+        self.random_states: list[dict] = []  # of all processes
         self.handlers: dict = {}
         self.main_process = 0
         self.started = 0.0
@@ -73,23 +79,56 @@ class InterruptHook(Hook):
         self.started = time.perf_counter()
 
     def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if self.asked:
-            self._stop(runner, runner.iter + 1)
+        self.done = runner.iter + 1
+        asked = torch.tensor(int(self.asked))
+        all_reduce(asked, 'max')
+        if asked:
+            self.random_states = all_gather_object(random_state())
+            self._stop(runner, self.done)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self.validating = True
 
     def after_val_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
+        # Processes need not have as many validation batches as each other: each stops when it is asked.
         if self.asked:
             self._stop(runner, runner.iter, '; its validation is left to tools/test.py')
+
+    def after_val_epoch(self, runner: Runner, metrics=None) -> None:
+        self.validating = False
 
     def after_train(self, runner: Runner) -> None:
         self._record(runner)
         self._restore()
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        checkpoint['random_state'] = random_state()
+        # Only where all processes stopped together is the state of each known.
+        checkpoint['random_state'] = self.random_states or [random_state()]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        if runner._resume and isinstance(runner.train_loop, ResumableEpochLoop):
-            runner.train_loop.resumed_random_state = checkpoint.get('random_state')
+        if runner._resume and isinstance(runner.train_loop, ResumableEpochLoop) and 'random_state' in checkpoint:
+            states = checkpoint['random_state']
+            states = [states] if isinstance(states, dict) else states  # as checkpoints were before
+            runner.train_loop.resumed_random_state = states[get_rank() % len(states)]
+
+    def after_lost_process(self, runner: Runner, error: RuntimeError) -> None:
+        """Saves what this process has after a collective operation failed.
+
+        The weights are those after the last complete iteration: optimizers step when the gradients have arrived.
+
+        Raises:
+            UserError: if training had begun, with what to do.
+            SystemExit: if another process says it.
+        """
+        if not self.handlers:
+            return
+        iteration = max(self.done, runner.iter)
+        if not self._save(runner, iteration):
+            sys.exit(1)
+        raise UserError(
+            f'another process of this job is gone ({str(error).splitlines()[0]}); stopped after iteration {iteration} '
+            f'and saved {Path(runner.work_dir, self.filename)}: go on with the same command and --resume'
+        )
 
     def _ask(self, number: int, frame: object) -> None:
         if os.getpid() != self.main_process:
@@ -97,18 +136,46 @@ class InterruptHook(Hook):
         if self.asked:
             raise KeyboardInterrupt('stopped at once; the checkpoint of this iteration is not saved')
         self.asked = True
+        if get_rank():
+            return
         print('\nsaving a checkpoint after this iteration; Ctrl-C again stops at once', file=sys.stderr)
 
     def _stop(self, runner: Runner, iteration: int, remark: str = '') -> None:
+        saved = self._save(runner, iteration)
+        if self.random_states:
+            barrier()
+        self._restore()
+        if not saved:
+            sys.exit(130)
+        path = Path(runner.work_dir, self.filename)
+        raise KeyboardInterrupt(f'stopped after iteration {iteration}; saved {path}{remark}')
+
+    def _save(self, runner: Runner, iteration: int) -> bool:
+        """Whether it was this process that saved: the first to get here, for any may be the one that is gone."""
         # Nothing may cut the writing short.
         for number in self.handlers:
             signal.signal(number, signal.SIG_IGN)
         self._record(runner)
-        runner.save_checkpoint(runner.work_dir, self.filename, meta=dict(epoch=runner.epoch, iter=iteration))
-        path = Path(runner.work_dir, self.filename)
-        Path(runner.work_dir, 'last_checkpoint').write_text(str(path))
-        self._restore()
-        raise KeyboardInterrupt(f'stopped after iteration {iteration}; saved {path}{remark}')
+        if self.validating:
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):
+                    # The moving average stands in for the weights while it is validated.
+                    hook._swap_ema_parameters()
+        options = dict(out_dir=runner.work_dir, filename=self.filename, meta=dict(epoch=runner.epoch, iter=iteration))
+        if isinstance(runner, FlexibleRunner):
+            # Each of its processes may hold a part.
+            runner.save_checkpoint(**options)
+            if get_rank():
+                return False
+        else:
+            try:
+                Path(runner.log_dir, 'stopped').touch(exist_ok=False)
+            except FileExistsError:
+                return False
+            # Not the method itself, which does nothing but in the process of rank 0.
+            Runner.save_checkpoint.__wrapped__(runner, **options)
+        Path(runner.work_dir, 'last_checkpoint').write_text(str(Path(runner.work_dir, self.filename)))
+        return True
 
     def _restore(self) -> None:
         for number, handler in self.handlers.items():

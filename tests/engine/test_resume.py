@@ -106,6 +106,24 @@ def test_a_second_ctrl_c_stops_at_once(workspace, tmp_path):
     assert time.monotonic() - began < 30
 
 
+def test_ctrl_c_in_validation_keeps_weights_and_moving_average_apart(workspace, tmp_path):
+    (tmp_path / 'ema.py').write_text(
+        f"_base_ = '{ROOT}/configs/cyclemlp_upernet_digits.py'\n"
+        "custom_imports = dict(imports=['tests.hooks'], allow_failed_imports=False)\n"
+        "custom_hooks = [dict(type='EMAHook', momentum=0.1), dict(type='CtrlCInValidation')]\n"
+        "digit_scenes = dict(root='data/digit_scenes')\n"
+        "train_dataloader = dict(dataset=dict(data_root='data/digit_scenes'))\n"
+        "val_dataloader = dict(dataset=dict(data_root='data/digit_scenes'))\n"
+    )
+    process = start(workspace, tmp_path / 'work', tmp_path / 'ema.py')
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 130 and 'its validation is left to tools/test.py' in output, output
+    saved, stopped = (read_checkpoint(tmp_path / 'work' / name) for name in ('epoch_2.pth', 'interrupted.pth'))
+    assert any(not torch.equal(w, saved['ema_state_dict'][f'module.{n}']) for n, w in saved['state_dict'].items())
+    for part in ('state_dict', 'ema_state_dict'):
+        assert all(torch.equal(tensor, stopped[part][name]) for name, tensor in saved[part].items())
+
+
 def test_random_state_goes_through_a_checkpoint(tmp_path):
     import random
 
