@@ -40,7 +40,7 @@ def run(*command: object, cwd: Path = ROOT, **env: str) -> subprocess.CompletedP
 
 
 # What makes a run of the digit scenes short.
-TINY = {'digit_scenes.train': 24, 'digit_scenes.val': 8}
+TINY = {'digit_scenes.train': 24, 'digit_scenes.val': 8, 'train_dataloader.batch_size': 4}
 
 
 @pytest.fixture(scope='session')

@@ -1,15 +1,47 @@
 """What the documentation says in numbers is what the code gives."""
 
 import re
+import shlex
+import shutil
 
 import pytest
+import torch
+from mmengine.registry import MODELS, init_default_scope
 
 import mlp_backbones as mb
 from mlp_backbones.backbones import FAMILIES
+from mlp_backbones.engine import load_config
 from mlp_backbones.engine.complexity import complexity
 from tests.conftest import ROOT, run
 
 FOLDER = ROOT / 'docs' / 'families'
+PAGES = [ROOT / 'README.md', *sorted(ROOT.glob('docs/**/*.md'))]
+# Commands that a test below runs as they are written.
+RUN_HERE = ('tools/complexity.py', 'tools/infer.py', '-m mlp_backbones')
+# How the others begin, and the tests that run them on less data. tests/test_distributed.py reads its page by itself.
+RUN_BY = {
+    '-m benchmarks': 'test_benchmarks.py::test_a_run_writes_what_a_report_renders',
+    'tools/convert_checkpoint.py': 'checkpoints/test_convert.py::test_the_tool',
+    'tools/export.py cyclemlp': 'test_tools.py::test_export_of_a_variant_and_of_a_segmentor',
+    'tools/report.py work_dirs/a': 'test_tools.py::test_train_test_and_report',
+    'tools/train.py configs/cyclemlp_maskrcnn_coco.py': 'test_tools.py::test_mask_rcnn_on_coco_from_published_weights',
+    'tools/train.py cyclemlp_maskrcnn_digits --work-dir': 'test_tools.py::test_train_test_and_report',
+    'tools/test.py cyclemlp_maskrcnn_digits PTH --show-dir': 'test_tools.py::test_train_test_and_report',
+    'tools/test.py cyclemlp_maskrcnn_digits PTH --work-dir': 'test_tools.py::test_train_test_and_report',
+    'tools/test.py cyclemlp_maskrcnn_digits PTH --submission': 'test_submission.py::test_detections_for_test_dev',
+    'tools/test.py cyclemlp_upernet_digits PTH --tta': 'test_submission.py::test_label_maps_for_ade20k',
+}
+
+
+def commands():
+    """The arguments of ``python`` in the documentation's blocks of commands, but for those that "need" something."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r'^```bash\n(.*?)^```', page.read_text(), re.M | re.S):
+            for command, remark in re.findall(r'^python ([^#\n]+)(#.*)?$', block, re.M):
+                if page.name != 'distributed.md' and not re.search(r'\bneeds\b', remark):
+                    found.append(command.strip())
+    return sorted(set(found))
 
 
 def rows(page):
@@ -37,7 +69,7 @@ def test_pictures_are_those_that_the_script_draws(tmp_path):
 
 
 def test_links_between_pages_lead_somewhere():
-    for page in [ROOT / 'README.md', *ROOT.glob('docs/**/*.md')]:
+    for page in PAGES:
         for target in re.findall(r'\]\(([^)#]+)\)', page.read_text()):
             assert target.startswith('http') or (page.parent / target).exists(), f'{page.name}: {target}'
 
@@ -47,3 +79,36 @@ def test_the_counting_tool():
     assert done.returncode == 0 and '9,022,920' in done.stdout and '256x128' in done.stdout
     failed = run('tools/complexity.py', 'convmlp_x')
     assert failed.returncode == 1 and "unknown backbone 'convmlp_x', did you mean" in failed.stdout
+
+
+@pytest.mark.parametrize('command', [command for command in commands() if command.startswith(RUN_HERE)])
+def test_commands_run_as_they_are_written(command, command_folder):
+    done = run(*shlex.split(command), cwd=command_folder)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope='module')
+def command_folder(tmp_path_factory, workspace):
+    """A folder with the tools, photos, and checkpoints of networks that were not trained."""
+    folder = tmp_path_factory.mktemp('commands')
+    for name in ('tools', 'configs'):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / 'photos').mkdir()
+    shutil.copy(next(workspace.glob('data/digit_scenes/images/val/*.png')), folder / 'photos')
+    for name, path in (('maskrcnn', 'a/epoch_4.pth'), ('upernet', 'b/epoch_6.pth')):
+        config = load_config(f'cyclemlp_{name}_digits', ROOT / 'configs')
+        init_default_scope(config.default_scope)
+        (folder / 'work_dirs' / path).parent.mkdir(parents=True)
+        torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), folder / 'work_dirs' / path)
+    return folder
+
+
+def test_every_other_command_is_run_by_a_test_or_marked():
+    for command in commands():
+        begins = [start for start in RUN_BY if re.sub(r'\S+\.pth(?= --)', 'PTH', command).startswith(start)]
+        assert begins or command.startswith(RUN_HERE), (
+            f'python {command}: run it in a test that RUN_BY names, or mark it: # needs ...'
+        )
+    for test in RUN_BY.values():
+        path, _, name = test.partition('::')
+        assert f'def {name}(' in (ROOT / 'tests' / path).read_text()

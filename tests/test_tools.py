@@ -12,6 +12,7 @@ import sys
 import cv2
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mlp_backbones as mb
 from mlp_backbones.checkpoints.key_maps import official_name
@@ -25,8 +26,10 @@ OPTIONS = ['--cfg-options', *(f'{key}={value}' for key, value in TINY.items()), 
 @pytest.mark.parametrize('config', ['cyclemlp_maskrcnn_digits', 'cyclemlp_upernet_digits'])
 def test_train_test_and_report(workspace, tmp_path, config):
     options = [*OPTIONS, 'default_hooks.logger.interval=2']
-    done = run(TRAIN, config, '--work-dir', tmp_path, *options, cwd=workspace)
+    done = run(TRAIN, config, '--work-dir', tmp_path, '--tensorboard', *options, cwd=workspace)
     assert done.returncode == 0, done.stdout
+    events = EventAccumulator(str(next(tmp_path.glob('*/vis_data')))).Reload()
+    assert [event.step for event in events.Scalars('loss')] == [2, 4, 6]
     # What a reader of the terminal or log needs, without the pages of config.
     assert 'Epoch(train) [1][2/6]' in done.stdout
     for word in ('eta:', 'loss:', 'data_time:'):

@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-"""Tests a checkpoint of an mmdet, mmseg or mmpretrain config: metrics, predictions, pictures."""
+"""Tests a checkpoint of an mmdet, mmseg or mmpretrain config: metrics, predictions, pictures, files for servers."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mlp_backbones.checkpoints import CheckpointError, load_trained
 from mlp_backbones.engine import TerminalRunner, UserError, load_config, prepare_test
+from mlp_backbones.engine.config import add_arguments
+from mlp_backbones.engine.submission import finish_submission
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
@@ -17,14 +17,15 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='path of a config, or the bare name of one in configs/')
     parser.add_argument('checkpoint', help='a file that tools/train.py wrote; it must hold the whole model')
-    parser.add_argument('--work-dir', help='where the log and the metrics go (default: work_dirs/NAME)')
+    add_arguments(parser)
     parser.add_argument('--out', metavar='FILE.pkl', help='save the predictions')
     parser.add_argument('--show-dir', metavar='DIR', help='save pictures of the predictions beside the truth')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation: multi-scale and flip')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to the config'
-    )
-    parser.add_argument(
-        '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none', help='(default: none)'
+        '--submission',
+        type=Path,
+        metavar='DIR',
+        help='no metrics: write and check the files that the servers of COCO (test-dev) and ADE20K take',
     )
     return parser.parse_args()
 
@@ -33,10 +34,21 @@ def main() -> None:
     args = parse_args()
     try:
         config = load_config(args.config, CONFIGS, args.cfg_options)
-        prepare_test(config, args.work_dir, args.launcher, args.out, args.show_dir)
+        prepare_test(
+            config,
+            args.work_dir,
+            args.launcher,
+            args.out,
+            args.show_dir,
+            args.tensorboard,
+            args.tta,
+            args.submission,
+        )
         runner = TerminalRunner.from_cfg(config)
         load_trained(runner.model, args.checkpoint)
         runner.test()
+        if args.submission and runner.rank == 0:
+            finish_submission(config, runner.test_dataloader.dataset, args.submission)
     except (UserError, CheckpointError) as error:
         sys.exit(f'error: {error}')
 

@@ -5,11 +5,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
-
 from mlp_backbones.checkpoints import CheckpointError, CheckpointMissing
-from mlp_backbones.engine import TerminalRunner, UserError, load_config, prepare_train
-from mlp_backbones.engine.config import OFFER
+from mlp_backbones.engine import UserError, build_runner, load_config, prepare_train
+from mlp_backbones.engine.config import OFFER, add_arguments
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
@@ -17,7 +15,7 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='path of a config, or the bare name of one in configs/')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go (default: work_dirs/NAME)')
+    add_arguments(parser)
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (needs a GPU)')
     parser.add_argument(
         '--resume',
@@ -26,12 +24,6 @@ def parse_args() -> argparse.Namespace:
         metavar='PATH',
         help='go on from a checkpoint; with no path, or `auto`, from the newest of the work directory',
     )
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to the config'
-    )
-    parser.add_argument(
-        '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none', help='(default: none)'
-    )
     return parser.parse_args()
 
 
@@ -39,8 +31,8 @@ def main() -> None:
     args = parse_args()
     try:
         config = load_config(args.config, CONFIGS, args.cfg_options)
-        prepare_train(config, args.work_dir, args.launcher, args.amp, args.resume)
-        TerminalRunner.from_cfg(config).train()
+        prepare_train(config, args.work_dir, args.launcher, args.amp, args.resume, args.tensorboard)
+        build_runner(config).train()
     except UserError as error:
         sys.exit(f'error: {error}')
     except CheckpointError as error:

@@ -133,18 +133,23 @@ def load_published(
     )
 
 
-def load_trained(model: nn.Module, source: str | Path) -> None:
+def load_trained(model: nn.Module, source: str | Path) -> dict:
     """Loads a checkpoint of mmengine's runner into the whole model that it was saved from, safely and strictly.
 
     Args:
-        model: a detector, segmentor or classifier, DDP or not.
+        model: a detector, segmentor or classifier, wrapped for DDP or test-time augmentation or not.
         source: path or http(s) address.
+
+    Returns:
+        What the file holds; under ``meta`` mmengine's runner keeps the classes, as ``dataset_meta``.
 
     Raises:
         CheckpointError: if the file cannot be read, or its tensors are not exactly those of the model.
     """
-    model = getattr(model, 'module', model)
-    given = find_state_dict(read_checkpoint(source), prefix='')
+    while hasattr(model, 'module'):
+        model = model.module
+    content = read_checkpoint(source)
+    given = find_state_dict(content, prefix='')
     wanted = model.state_dict()
     wrong = [f'lacks {name}' for name in wanted if name not in given]
     wrong += [f'holds {name}, which the model has not' for name in given if name not in wanted]
@@ -159,6 +164,7 @@ def load_trained(model: nn.Module, source: str | Path) -> None:
             f'test it with the config that it was trained with'
         )
     model.load_state_dict(given)
+    return content
 
 
 def _head_name(name: str, given: Mapping[str, Tensor]) -> str:

@@ -1,26 +1,45 @@
 """From a config's name and a user's flags to a config that a Runner takes."""
 
+import argparse
 from collections.abc import Iterator
+from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
-
-from ..backbones.arguments import unknown
 
 OFFER = '`python tools/train.py configs/cyclemlp_maskrcnn_digits.py` needs no download'
 LAYOUTS = {
     'coco': 'lay COCO 2017 out as data/coco/annotations/instances_{train,val}2017.json, data/coco/train2017/*.jpg '
-    'and data/coco/val2017/*.jpg (links will do)',
-    'ade': 'lay ADE20K out as data/ade/ADEChallengeData2016/{images,annotations}/{training,validation}',
+    'and data/coco/val2017/*.jpg (links will do); --submission wants data/coco/annotations/'
+    'image_info_test-dev2017.json and data/coco/test2017/*.jpg',
+    'ade': 'lay ADE20K out as data/ade/ADEChallengeData2016/{images,annotations}/{training,validation}; '
+    '--submission wants data/ade/ADEChallengeData2016/images/testing',
+    'imagenet': 'lay ImageNet-1K out as data/imagenet/{train,val}/n01440764/*.JPEG, a folder for each class',
 }
+# The scales at which the papers report UperNet, relative to that of the test pipeline; each also flipped.
+TTA_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+TTA_MODELS = dict(mmseg='SegTTAModel', mmpretrain='AverageClsScoreTTA')
 HOOKS = ('ProgressHook', 'InterruptHook')
 
 
 class UserError(Exception):
     """Something that the user can mend; the text is one clear sentence."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags that tools/train.py and tools/test.py share."""
+    parser.add_argument('--work-dir', help='where logs, metrics and checkpoints go (default: work_dirs/NAME)')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to the config'
+    )
+    parser.add_argument(
+        '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none', help='(default: none)'
+    )
+    parser.add_argument('--tensorboard', action='store_true', help='write to TensorBoard, beside the log')
 
 
 def load_config(name: str, configs: Path, options: dict | None = None) -> Config:
@@ -32,20 +51,24 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
         options: ``--cfg-options``, by dotted key. Default None.
 
     Raises:
-        UserError: if there is no such config; the sentence names the nearest one, and all there are.
+        UserError: if there is no such config; the sentence names the nearest ones.
     """
     path = Path(name)
     if not path.is_file():
         names = {p.stem: p for p in sorted(configs.rglob('*.py')) if '_base_' not in p.parts}
         if path.stem not in names or len(path.parts) > 1:
-            raise UserError(unknown('config', name, list(names)))
+            nearest = ', '.join(get_close_matches(path.stem, names, cutoff=0.5))
+            hint = f', did you mean {nearest}?' if nearest else '.'
+            raise UserError(f'unknown config {name!r}{hint} `python -m mlp_backbones zoo` lists them all')
         path = names[path.stem]
     config = Config.fromfile(path)
     config.merge_from_dict(options or {})
     return config
 
 
-def prepare_train(config: Config, work_dir: str | None, launcher: str, amp: bool, resume: str | None) -> None:
+def prepare_train(
+    config: Config, work_dir: str | None, launcher: str, amp: bool, resume: str | None, tensorboard: bool = False
+) -> None:
     """Puts the flags of tools/train.py into a config, and checks its data.
 
     Args:
@@ -54,11 +77,12 @@ def prepare_train(config: Config, work_dir: str | None, launcher: str, amp: bool
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
         amp: train in mixed precision (a GPU is needed).
         resume: None (as the config says), 'auto' (the newest checkpoint of the work directory) or a path.
+        tensorboard: write scalars to TensorBoard too. Default False.
 
     Raises:
-        UserError: if data, the GPU that ``amp`` needs or the checkpoint to resume from are missing.
+        UserError: if data, the GPU that ``amp`` needs, the checkpoint to resume from or TensorBoard are missing.
     """
-    _prepare(config, work_dir, launcher, ('train_dataloader', 'val_dataloader'))
+    _prepare(config, work_dir, launcher, ('train_dataloader', 'val_dataloader'), tensorboard)
     if amp:
         if not torch.cuda.is_available():
             raise UserError(
@@ -84,7 +108,16 @@ def prepare_train(config: Config, work_dir: str | None, launcher: str, amp: bool
     config.custom_hooks += [dict(type=f'mlp_backbones.{name}') for name in HOOKS]
 
 
-def prepare_test(config: Config, work_dir: str | None, launcher: str, out: str | None, show_dir: str | None) -> None:
+def prepare_test(
+    config: Config,
+    work_dir: str | None,
+    launcher: str,
+    out: str | None,
+    show_dir: str | None,
+    tensorboard: bool = False,
+    tta: bool = False,
+    submission: Path | None = None,
+) -> None:
     """Puts the flags of tools/test.py into a config, and checks its data.
 
     Args:
@@ -93,11 +126,21 @@ def prepare_test(config: Config, work_dir: str | None, launcher: str, out: str |
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
         out: a .pkl file for the predictions. None: not saved.
         show_dir: a folder for pictures of predictions beside the truth. None: not drawn.
+        tensorboard: write metrics to TensorBoard too. Default False.
+        tta: test-time augmentation, of the config or, for a segmentor, at ``TTA_RATIOS`` with flips. Default False.
+        submission: a folder for the files that an evaluation server takes, in place of metrics. None: not written.
 
     Raises:
-        UserError: if data are missing, or ``out`` does not end in .pkl.
+        UserError: if data or TensorBoard are missing, ``out`` does not end in .pkl, the config cannot be augmented, or
+            no server takes its results.
     """
-    _prepare(config, work_dir, launcher, ('test_dataloader',))
+    if submission:
+        from .submission import prepare_submission
+
+        prepare_submission(config, submission)
+    _prepare(config, work_dir, launcher, ('test_dataloader',), tensorboard)
+    if tta:
+        _augment(config)
     # Runner would load these over the checkpoint that is to be tested.
     config.load_from, config.resume = None, False
     scope = config.get('default_scope')
@@ -119,7 +162,11 @@ def prepare_test(config: Config, work_dir: str | None, launcher: str, out: str |
             hook.update(draw=True, interval=1, test_out_dir=folder)
 
 
-def _prepare(config: Config, work_dir: str | None, launcher: str, dataloaders: tuple[str, ...]) -> None:
+def _prepare(
+    config: Config, work_dir: str | None, launcher: str, dataloaders: tuple[str, ...], tensorboard: bool
+) -> None:
+    if tensorboard:
+        _add_tensorboard(config)
     config.work_dir = work_dir or config.get('work_dir') or f'work_dirs/{Path(config.filename).stem}'
     config.launcher = launcher
     # A config that mmengine saved in a work directory names our hooks already.
@@ -145,6 +192,45 @@ def _prepare(config: Config, work_dir: str | None, launcher: str, dataloaders: t
                     found = (text for part, text in LAYOUTS.items() if part in path.parts)
                     advice = next(found, 'put the data there, or set data_root with --cfg-options')
                     raise UserError(f'{path} is missing: {advice}; {OFFER}')
+
+
+def _add_tensorboard(config: Config) -> None:
+    if find_spec('tensorboard') is None:
+        raise UserError('--tensorboard needs tensorboard, which is not installed: `pip install tensorboard`')
+    visualizer = config.setdefault('visualizer', ConfigDict(type='Visualizer'))
+    others = [backend for backend in visualizer.get('vis_backends') or [] if 'Tensorboard' not in _name(backend)]
+    visualizer.vis_backends = [*(others or [dict(type='LocalVisBackend')]), dict(type='TensorboardVisBackend')]
+
+
+def _augment(config: Config) -> None:
+    scope = config.get('default_scope')
+    model = config.get('tta_model') or (dict(type=TTA_MODELS[scope]) if scope in TTA_MODELS else None)
+    dataset = config.test_dataloader.dataset
+    pipeline = config.get('tta_pipeline')
+    if scope == 'mmseg' and not pipeline and 'pipeline' in dataset:
+        pipeline = _multi_scale_and_flip(dataset.pipeline)
+    missing = ' and '.join(key for key, value in dict(tta_model=model, tta_pipeline=pipeline).items() if not value)
+    if missing:
+        raise UserError(
+            f'--tta: {config.filename} lacks {missing}, which say how to vary a picture and merge what is found; only '
+            f'segmentors have a default'
+        )
+    dataset.pipeline = pipeline
+    config.model = ConfigDict(**model, module=config.model)
+
+
+def _multi_scale_and_flip(pipeline: list[ConfigDict]) -> list[dict]:
+    """A segmentor's test pipeline at all of ``TTA_RATIOS``, as it is and flipped; the truth keeps its size."""
+    load, *others = pipeline
+    resize = next((step for step in others if _name(step) == 'Resize'), {})
+    others = [step for step in others if step is not resize]
+    if 'scale' in resize:
+        width, height = resize.scale
+        sizes = [dict(resize, scale=(round(width * r), round(height * r))) for r in TTA_RATIOS]
+    else:
+        sizes = [dict(type='Resize', scale_factor=r * resize.get('scale_factor', 1.0)) for r in TTA_RATIOS]
+    flips = [dict(type='RandomFlip', prob=float(flip), direction='horizontal') for flip in (False, True)]
+    return [load, dict(type='TestTimeAug', transforms=[sizes, flips, *([step] for step in others)])]
 
 
 def _revert_sync_batchnorm(config: Config) -> None:

@@ -24,5 +24,7 @@ class ConvEmbed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.smallest > 1:
-            x = pad_end(x, *(torch.sym_max(self.smallest - side, 0) for side in x.shape[2:]))
+            # torch.jit.trace, which counters of operations use, has tensors there.
+            sides = map(int, x.shape[2:]) if torch.jit.is_tracing() else x.shape[2:]
+            x = pad_end(x, *(torch.sym_max(self.smallest - side, 0) for side in sides))
         return self.proj(x)

@@ -1,0 +1,226 @@
+"""tools/infer.py: it finds what mm's own inference finds, in any picture, and nothing is lost or overwritten."""
+
+import copy
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from pycocotools import mask as coco_mask
+from rich.console import Console
+
+import mlp_backbones as mb
+from mlp_backbones.engine import UserError
+from mlp_backbones.engine.infer import Predictor, find_pictures, infer, read_picture
+from tests.conftest import ROOT, run
+from tests.test_tools import CLASSIFIER_CONFIG
+
+INFER = ROOT / 'tools' / 'infer.py'
+BGR = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+
+
+def checkpoint(config, path, **meta):
+    """Writes what tools/train.py would: the whole model, here with random weights."""
+    init_default_scope(config.default_scope)
+    model = MODELS.build(config.model)
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
+    return str(path)
+
+
+@pytest.fixture
+def detector(digits_config, tmp_path):
+    config = digits_config('cyclemlp_maskrcnn_digits')
+    return Predictor(config, checkpoint(config, tmp_path / 'detector.pth'), score=0.0), config
+
+
+def scene(workspace, index=0):
+    return next(workspace.glob(f'data/digit_scenes/images/val/*{index}.png'))
+
+
+def test_instances_are_those_of_mmdet(detector, workspace):
+    from mmdet.apis import inference_detector
+
+    predictor, config = detector
+    path = scene(workspace)
+    found, drawn, labels = predictor(read_picture(path), path.name)
+    predictor.model.cfg = config
+    wanted = inference_detector(predictor.model, str(path)).pred_instances
+    assert len(found['boxes']) == len(wanted) > 0
+    order = wanted.scores.argsort(descending=True, stable=True)
+    assert torch.equal(torch.tensor(found['boxes']), wanted.bboxes[order])
+    assert torch.equal(torch.tensor(found['scores']), wanted.scores[order])
+    masks = np.stack([coco_mask.decode(rle) for rle in found['masks']])
+    assert np.array_equal(masks, wanted.masks[order].numpy())
+    # The classes are those of the data set in the config.
+    assert found['classes'] == [str(label) for label in found['labels']]
+    assert (found['picture'], found['width'], found['height']) == (path.name, 192, 192)
+    assert drawn.shape == (192, 192, 3) and labels is None
+    json.dumps(found)
+
+    predictor.score = found['scores'][2]
+    assert len(predictor(read_picture(path), 'x')[0]['boxes']) == sum(s >= predictor.score for s in found['scores'])
+
+
+def test_label_maps_are_those_of_mmseg(digits_config, workspace, tmp_path):
+    from mmseg.apis import inference_model
+
+    config = digits_config('cyclemlp_upernet_digits')
+    predictor = Predictor(config, checkpoint(config, tmp_path / 'x.pth'))
+    path = scene(workspace)
+    predictor.model.cfg = Config(dict(test_pipeline=copy.deepcopy(config.test_dataloader.dataset.pipeline)))
+    wanted = inference_model(predictor.model, str(path)).pred_sem_seg.data[0].numpy()
+    assert infer(predictor, path.parent, [path], tmp_path / 'out', Console()) == []
+    labels = cv2.imread(str(tmp_path / 'out' / f'{path.name}.labels.png'), cv2.IMREAD_UNCHANGED)
+    assert labels.dtype == np.uint8 and np.array_equal(labels, wanted)
+    found = json.loads((tmp_path / 'out' / f'{path.name}.json').read_text())
+    assert found['shares'] == sorted(found['shares'], reverse=True)
+    assert found['shares'] == [np.mean(wanted == label) for label in found['labels']]
+    assert all(
+        name == ('background', *'0123456789')[i] for i, name in zip(found['labels'], found['classes'], strict=True)
+    )
+
+
+def test_classes_are_those_of_mmpretrain(workspace, tmp_path):
+    from mmpretrain.apis import ImageClassificationInferencer
+
+    (tmp_path / 'own.py').write_text(CLASSIFIER_CONFIG)
+    config = Config.fromfile(tmp_path / 'own.py')
+    # The normalisation of mmpretrain's configs lies beside the model.
+    del config.model['data_preprocessor']
+    config.data_preprocessor = dict(num_classes=2, mean=[100, 110, 120], std=[50, 60, 70], to_rgb=True)
+    with pytest.raises(UserError, match='has no visualizer'):
+        Predictor(config, 'x.pth')
+    config.visualizer = dict(type='UniversalVisualizer', name='visualizer')
+    inside = Config(dict(config.model, data_preprocessor=config.data_preprocessor))
+    path = checkpoint(Config(dict(model=inside, default_scope='mmpretrain')), tmp_path / 'x.pth')
+    state = torch.load(path)
+    state['meta'] = dict(dataset_meta=dict(classes=('cat', 'dog')))
+    torch.save(state, path)
+    found, _, _ = Predictor(config, path)(read_picture(scene(workspace)), 'x')
+    wanted = ImageClassificationInferencer(config, pretrained=path)(str(scene(workspace)))[0]
+    assert found['labels'][0] == wanted['pred_label'] and found['classes'][0] == wanted['pred_class']
+    assert found['scores'] == pytest.approx(sorted(wanted['pred_scores'].tolist(), reverse=True), abs=1e-6)
+
+
+def test_a_folder_of_all_sorts(detector, workspace, tmp_path):
+    _, config = detector
+    config.dump(tmp_path / 'config.py')
+    pictures = tmp_path / 'in'
+    (pictures / 'deep' / 'er').mkdir(parents=True)
+    shutil.copy(scene(workspace), pictures / 'a.png')
+    shutil.copy(scene(workspace, 1), pictures / 'deep' / 'a.png')
+    for name in ('a.jpg', 'a.tif', 'deep/er/A.JPEG', 'a.bmp', 'a.webp'):
+        assert cv2.imwrite(str(pictures / name), BGR)
+    assert cv2.imwrite(str(pictures / 'deep.png'), (BGR[..., 0].astype(np.uint16) << 8))
+    assert cv2.imwrite(str(pictures / 'dot.png'), BGR[:1, :1])
+    assert cv2.imwrite(str(pictures / 'line.png'), np.zeros((1, 2000, 3), np.uint8))
+    (pictures / 'text.jpg').write_text('no picture')
+    (pictures / 'empty.png').touch()
+    (pictures / 'notes.txt').write_text('not even by name')
+    done = run(
+        *(INFER, pictures, '--config', tmp_path / 'config.py', '--checkpoint', tmp_path / 'detector.pth'),
+        *('--out', tmp_path / 'out', '--score', 0.15),
+    )
+    assert done.returncode == 1, done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[-1] == 'error: 3 of 12 pictures skipped'
+    skipped = [line for line in lines if line.startswith('skipped')]
+    assert skipped == [
+        f'skipped {pictures}/empty.png: broken, or of a format that OpenCV does not read',
+        f'skipped {pictures}/line.png: 2000x1 pixels, which the test pipeline cannot resize',
+        f'skipped {pictures}/text.jpg: broken, or of a format that OpenCV does not read',
+    ]
+    written = sorted(str(path.relative_to(tmp_path / 'out')) for path in (tmp_path / 'out').rglob('*.*'))
+    names = ['a.bmp', 'a.jpg', 'a.png', 'a.tif', 'a.webp', 'deep.png', 'deep/a.png', 'deep/er/A.JPEG', 'dot.png']
+    drawn = [name if name[-3:] in ('png', 'jpg', 'PEG') else f'{name}.png' for name in names]
+    assert written == sorted([*(f'{name}.json' for name in names), *drawn])
+    for name, picture in zip(names, drawn, strict=True):
+        size = cv2.imread(str(pictures / name)).shape
+        assert cv2.imread(str(tmp_path / 'out' / picture)).shape == size
+        found = json.loads((tmp_path / 'out' / f'{name}.json').read_text())
+        assert (found['picture'], found['height'], found['width']) == (name, *size[:2])
+        assert all(score >= 0.15 for score in found['scores'])
+
+
+@pytest.mark.parametrize('kind', ['grey', 'grey 16', 'colour 16', 'alpha', 'palette', 'turned'])
+def test_every_picture_is_read_as_three_channels(kind, tmp_path):
+    path = tmp_path / 'x.png'
+    if kind == 'palette':
+        from PIL import Image
+
+        Image.fromarray(BGR[..., ::-1]).quantize(256).save(path)
+        assert np.abs(read_picture(path).astype(int) - BGR).mean() < 40
+    elif kind == 'turned':
+        from PIL import Image
+
+        exif = Image.Exif()
+        exif[0x0112] = 6  # a quarter turn
+        Image.fromarray(BGR[..., ::-1]).save(path, exif=exif)
+        assert np.array_equal(read_picture(path), np.rot90(BGR, -1))
+    else:
+        grey = BGR[..., :1]
+        image, wanted = {
+            'grey': (grey, grey),
+            'grey 16': (grey.astype(np.uint16) * 257, grey),
+            'colour 16': (BGR.astype(np.uint16) * 257, BGR),
+            'alpha': (np.concatenate([BGR, grey], -1), BGR),
+        }[kind]
+        assert cv2.imwrite(str(path), image)
+        assert np.array_equal(read_picture(path), np.broadcast_to(wanted, BGR.shape))
+
+
+def test_what_the_user_names(tmp_path):
+    out = tmp_path / 'in' / 'out'
+    for name in ('in/a.png', 'in/b[1].jpg', 'in/c.txt', 'in/sub/a.png', 'in/.hidden.png', 'in/out/a.png', 'void/x.txt'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+
+    def found(source):
+        root, pictures = find_pictures(str(tmp_path / source), out)
+        return str(root.relative_to(tmp_path)), [str(path.relative_to(root)) for path in pictures]
+
+    # Results of a run before are no input.
+    assert found('in') == ('in', ['a.png', 'b[1].jpg', 'sub/a.png'])
+    assert found('in/b[1].jpg') == ('in', ['b[1].jpg'])
+    assert found('in/*.png') == ('in', ['a.png'])
+    assert found('in/**/a.*') == ('in', ['a.png', 'sub/a.png'])
+    assert found('i*/sub/a.png') == ('.', ['in/sub/a.png'])
+    with pytest.raises(UserError, match=r'void holds no picture, by the suffixes .*\.jpg'):
+        found('void')
+    for nothing in ('in/*.gif', 'nowhere.png'):
+        with pytest.raises(UserError, match='is no file, no folder, and no file matches it as a pattern'):
+            found(nothing)
+
+
+def test_nothing_is_overwritten(detector, tmp_path):
+    predictor, _ = detector
+    for name in ('a.tif', 'a.tif.png'):
+        assert cv2.imwrite(str(tmp_path / name), BGR)
+    both = [tmp_path / 'a.tif', tmp_path / 'a.tif.png']
+    with pytest.raises(UserError, match=r'a\.tif and .*a\.tif\.png would both be drawn as'):
+        infer(predictor, tmp_path, both, tmp_path / 'out', Console())
+    before = both[1].read_bytes()
+    with pytest.raises(UserError, match='holds none of the pictures'):
+        infer(predictor, tmp_path, both[1:], tmp_path, Console())
+    assert both[1].read_bytes() == before
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match=r'cannot write to .*file.*give a folder that you may write to'):
+        infer(predictor, tmp_path, both[:1], tmp_path / 'file', Console())
+
+
+def test_wrong_arguments(digits_config, tmp_path):
+    config = digits_config('cyclemlp_maskrcnn_digits')
+    with pytest.raises(UserError, match=r'score=1\.5 is not valid: give a number from 0 to 1'):
+        Predictor(config, 'x.pth', score=1.5)
+    with pytest.raises(UserError, match="device='gpu' cannot be used"):
+        Predictor(config, 'x.pth', device='gpu')
+    torch.save(mb.build_backbone('convmlp_s').state_dict(), tmp_path / 'other.pth')
+    with pytest.raises(mb.checkpoints.CheckpointError, match='does not fit this MaskRCNN'):
+        Predictor(config, str(tmp_path / 'other.pth'))
+    del config.test_dataloader['dataset']['pipeline']
+    with pytest.raises(UserError, match='has no test_dataloader with a pipeline'):
+        Predictor(config, 'x.pth')

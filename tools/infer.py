@@ -1,0 +1,43 @@
+#!/usr/bin/env python
+"""Draws what a trained detector, segmentor or classifier finds in pictures, and writes it as JSON."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from mlp_backbones.checkpoints import CheckpointError
+from mlp_backbones.engine import UserError, load_config
+from mlp_backbones.engine.infer import Predictor, find_pictures, infer
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('pictures', metavar='IMAGE|FOLDER|GLOB', help='any format of OpenCV; a pattern in quotes')
+    parser.add_argument('--config', required=True, help='path of a config, or the bare name of one in configs/')
+    parser.add_argument('--checkpoint', required=True, help='a file that tools/train.py wrote')
+    parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder for the pictures and JSON files')
+    parser.add_argument('--score', type=float, default=0.3, help='leave boxes below this out (default: 0.3)')
+    parser.add_argument('--device', default='cpu', help='such as cuda (default: cpu)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    console = Console()
+    try:
+        root, pictures = find_pictures(args.pictures, args.out)
+        predictor = Predictor(load_config(args.config, CONFIGS), args.checkpoint, args.score, args.device)
+        skipped = infer(predictor, root, pictures, args.out, console)
+    except (UserError, CheckpointError) as error:
+        sys.exit(f'error: {error}')
+    print(f'{args.out}: {len(pictures) - len(skipped)} of {len(pictures)} pictures drawn')
+    if skipped:
+        sys.exit(f'error: {len(skipped)} of {len(pictures)} pictures skipped')
+
+
+if __name__ == '__main__':
+    main()
