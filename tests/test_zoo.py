@@ -88,7 +88,7 @@ def test_picking_and_sorting(rows):
         (dict(family='CycelMLP'), r"unknown family 'CycelMLP', did you mean 'CycleMLP'\? There are: CycleMLP, AS-MLP"),
         (dict(dataset='VOC'), r"unknown dataset 'VOC', .*There are: COCO, ADE20K"),
         (dict(head='FCN'), 'There are: Mask R-CNN, UperNet'),
-        (dict(sort='mAP'), 'There are: box AP, box AP small, mask AP, mIoU'),
+        (dict(sort='AP'), 'There are: box AP, box AP small, mask AP, mIoU'),
         # What the other picks leave.
         (dict(dataset='COCO', head='UperNet'), 'There are: Mask R-CNN'),
         (dict(dataset='COCO', sort='mIoU'), "unknown metric 'mIoU'"),

@@ -15,7 +15,10 @@ model = dict(
     neck=dict(in_channels=[64, 128, 320, 512]),
 )
 # PVT, whose evaluation the authors use unchanged, resizes to sides of multiples of 32.
+multiple = dict(type='ResizeToMultiple', size_divisor=32)
 test_pipeline = _base_.test_pipeline
-test_pipeline.insert(2, dict(type='ResizeToMultiple', size_divisor=32))
+test_pipeline.insert(2, multiple)
+tta_pipeline = _base_.tta_pipeline
+tta_pipeline[1]['transforms'].insert(1, [multiple])
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

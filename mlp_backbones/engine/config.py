@@ -66,6 +66,14 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
     return config
 
 
+def model_config(config: Config) -> dict:
+    """The model of a config as mmengine's Runner builds it: a ``data_preprocessor`` beside the model belongs to it."""
+    model = dict(config.model)
+    if 'data_preprocessor' in config:
+        model.setdefault('data_preprocessor', config.data_preprocessor)
+    return model
+
+
 def prepare_train(
     config: Config, work_dir: str | None, launcher: str, amp: bool, resume: str | None, tensorboard: bool = False
 ) -> None:

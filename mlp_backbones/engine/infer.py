@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..checkpoints import load_trained
-from .config import UserError, _dicts, _name, _revert_sync_batchnorm
+from .config import UserError, _dicts, _name, _revert_sync_batchnorm, model_config
 
 # What OpenCV reads, by name: the files of a folder that are taken for pictures.
 SUFFIXES = (
@@ -61,10 +61,7 @@ class Predictor:
         self.score = score
         init_default_scope(config.get('default_scope', 'mmengine'))
         _revert_sync_batchnorm(config)
-        model = dict(config.model)
-        if 'data_preprocessor' in config:
-            model.setdefault('data_preprocessor', config.data_preprocessor)
-        self.model = MODELS.build(model)
+        self.model = MODELS.build(model_config(config))
         trained_on = load_trained(self.model, checkpoint).get('meta', {}).get('dataset_meta') or {}
         self.model.to(device).eval()
         # The picture comes from us, and has no annotations.
@@ -232,24 +229,23 @@ def infer(predictor: Predictor, root: Path, pictures: list[Path], out: Path, con
     """
     targets = _targets(root, pictures, out)
     skipped = []
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            for path in progress.track(pictures, description='pictures'):
-                try:
-                    found, drawn, labels = predictor(read_picture(path), str(path.relative_to(root)))
-                except BadPicture as error:
-                    skipped.append(path)
-                    progress.console.print(f'skipped {path}: {error}', markup=False, highlight=False, soft_wrap=True)
-                    continue
-                target = targets[path]
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        for path in progress.track(pictures, description='pictures'):
+            try:
+                found, drawn, labels = predictor(read_picture(path), str(path.relative_to(root)))
+            except BadPicture as error:
+                skipped.append(path)
+                progress.console.print(f'skipped {path}: {error}', markup=False, highlight=False, soft_wrap=True)
+                continue
+            target = targets[path]
+            try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _write_picture(target, drawn)
                 if labels is not None:
                     _write_picture(_beside(target, path, '.labels.png'), labels)
                 _beside(target, path, '.json').write_text(json.dumps(found))
-    except OSError as error:
-        raise UserError(f'cannot write to {out} ({error}): give a folder that you may write to') from error
+            except OSError as error:
+                raise UserError(f'cannot write to {out} ({error}): give a folder that you may write to') from error
     return skipped
 
 
@@ -260,13 +256,14 @@ def _targets(root: Path, pictures: list[Path], out: Path) -> dict[Path, Path]:
         if target.suffix.lower() not in ('.jpg', '.jpeg', '.png'):
             target = target.with_name(f'{target.name}.png')
         targets[path] = target
+    inputs = {path.resolve() for path in pictures}
     taken: dict[Path, Path] = {}
     for path, target in targets.items():
         for file in (target, _beside(target, path, '.labels.png')):
             other = taken.setdefault(file, path)
             if other != path:
                 raise UserError(f'{other} and {path} would both be drawn as {file}: rename one')
-        if target.exists() and any(target.samefile(picture) for picture in pictures):
+        if target.resolve() in inputs:
             raise UserError(f'{target} would be drawn over: give an --out that holds none of the pictures')
     return targets
 

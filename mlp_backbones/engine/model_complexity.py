@@ -6,17 +6,16 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from .config import model_config
+
 # What mmdet's old get_flops put into the second stage of a detector, by which the papers counted.
 BOX_ROIS, MASK_ROIS = 1000, 100
 
 
 def build_meta(config: Config) -> nn.Module:
     """Builds the model of a config on torch's meta device: no memory is taken, no weights are loaded."""
-    model = dict(config.model)
-    if 'data_preprocessor' in config:
-        model.setdefault('data_preprocessor', config.data_preprocessor)
     with DefaultScope.overwrite_default_scope(config.default_scope), torch.device('meta'):
-        return MODELS.build(model)
+        return MODELS.build(model_config(config))
 
 
 def model_complexity(config: Config, size: tuple[int, int]) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from .config import UserError
 INDEX = 'model-index.yml'
 MULTI_SCALE = '(ms+flip)'
 NONE = 'no published result'
+ALIASES = {'mAP': 'box AP'}  # as COCO's users say
 # Left out where a person reads; CSV and JSON have them.
 DETAILS = ('small', 'medium', 'large')
 INTRODUCTION = """\
@@ -118,7 +119,8 @@ def tabulate(
         family: only of this one; case and signs do not matter, here and below. Default None: all.
         dataset: only of this one. Default None: all.
         head: only of this one. Default None: all.
-        sort: metric to sort by, the best first and rows without it last. Default None: each table's first metric.
+        sort: metric to sort by, the best first and rows without it last; mAP is box AP. Default None, and in tables
+            that have no such metric: the first of each table.
 
     Returns:
         Sorted rows, by (dataset, head, scales of training, scales of testing).
@@ -131,12 +133,12 @@ def tabulate(
         if asked:
             found = _find(key, asked, [getattr(row, key) for row in rows])
             rows = [row for row in rows if getattr(row, key) == found]
-    sort = sort and _find('metric', sort, [name for row in rows for name in row.metrics])
+    sort = sort and _find('metric', ALIASES.get(sort, sort), [name for row in rows for name in row.metrics])
     tables: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in rows:
         tables.setdefault(row.table, []).append(row)
     for key, members in tables.items():
-        names = _metrics(members)
+        names = _metrics(members, details=True)
         by = sort if sort in names else next(iter(names), '')
         tables[key] = sorted(members, key=lambda row: (-row.metrics.get(by, -1), not row.metrics, row.parameters))
     return tables
