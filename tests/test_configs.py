@@ -192,18 +192,7 @@ def test_recipe(name):
         assert decays[id(parameter)] == (0 if spares else weight_decay), parameter_name
 
 
-def structures():
-    """The smallest variant of each family under each head, at full width, and all slim ones."""
-    smallest = {}
-    for name, model in MODELS_BY_NAME.items():
-        meta = model['Metadata']
-        key = (model['In Collection'], meta['Head'], meta['Training Data'])
-        if key not in smallest or meta['Parameters'] < MODELS_BY_NAME[smallest[key]]['Metadata']['Parameters']:
-            smallest[key] = name
-    return list(smallest.values())
-
-
-@pytest.mark.parametrize('name', structures())
+@pytest.mark.parametrize('name', MODELS_BY_NAME)
 def test_training_step(name):
     """Finite loss, a gradient for every parameter (distributed training asks for that), and a step that changes all."""
     config = Config.fromfile(CONFIGS[name])
