@@ -127,6 +127,8 @@ MASK = dict(size=[4, 6], counts='23d0')
             r'a mask of \[6, 4\] pixels .*, its image is \[4, 6\]',
         ),
         (dict(segmentation=dict(size=[4, 6], counts=5)), 'a mask that pycocotools cannot read'),
+        (dict(segmentation=dict(size=[4, 6])), 'a mask that pycocotools cannot read'),
+        (dict(segmentation=dict(size=[4, 6], counts='abc')), 'a mask that pycocotools cannot read'),
         (None, 'lacks segmentation'),
     ],
 )

@@ -164,8 +164,8 @@ def _problem(item: dict, sizes: dict[int, list[int]], categories: set[int], mask
         if rle.get('size') != size:
             return f'has a mask of {rle.get("size")} pixels (height, width), its image is {size}'
         try:
-            coco_mask.area(rle)
-        except Exception:
+            coco_mask.decode(rle)
+        except (KeyError, TypeError, ValueError):
             return 'has a mask that pycocotools cannot read'
     return None
 
