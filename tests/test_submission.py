@@ -110,7 +110,7 @@ def test_no_server_takes_it(digits_config, tmp_path):
 
 
 GOOD = dict(image_id=1, category_id=3, bbox=[1.0, 2.0, 3.5, 0.0], score=0.5)
-MASK = dict(size=[4, 6], counts='23d0')
+MASK = dict(size=[4, 6], counts='9220003')
 
 
 @pytest.mark.parametrize(
