@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / 'results'
+LEADERBOARD = Path(__file__).parents[1] / 'docs' / 'leaderboard'
 
 
 def listed(parse: Callable[[str], object]) -> Callable[[str], list]:
@@ -105,6 +106,22 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         help='how many times the time or memory of the base is no regression yet (%(default)s)',
     )
     report.add_argument('--force', action='store_true', help='compare results of different machines')
+    compare = commands.add_parser(
+        'compare',
+        help='networks of the same multiply-adds, trained on the digit scenes',
+        description='Trains networks of the same multiply-adds on the digit scenes, with the same budget, and compares '
+        'accuracy, time and memory. Stopped, it goes on where it was.',
+    )
+    compare.add_argument(
+        '--work-dir', type=Path, default=Path('work_dirs/leaderboard_digits'), help='of the trainings (%(default)s)'
+    )
+    compare.add_argument('--out', type=Path, default=LEADERBOARD, help='gets the result files (docs/leaderboard)')
+    compare.add_argument('--jobs', type=whole, default=2, help='trainings at the same time (%(default)s)')
+    compare.add_argument('--heads', type=listed(one_of('mask-rcnn', 'upernet')), help='(both)')
+    compare.add_argument('--networks', type=listed(str), help='such as cyclemlp,resnet (all)')
+    compare.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='changes to all configs, to try things out'
+    )
     return parser.parse_args(arguments)
 
 
@@ -114,10 +131,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from mlp_backbones.engine import UserError
 
     try:
-        if args.pop('command') == 'report':
+        command = args.pop('command')
+        if command == 'report':
             from .report import report
 
             return report(**args)
+        if command == 'compare':
+            from .comparison import compare
+
+            compare(**args)
+            return 0
         from .run import Settings, run
 
         out = args['out'] or RESULTS / f'{args["suite"]}-{args["device"]}'
@@ -126,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         sys.exit(f'error: {error}')
     except KeyboardInterrupt:
-        sys.exit('stopped; what was measured so far is in the result file')
+        sys.exit('stopped; what was measured so far is kept')
 
 
 if __name__ == '__main__':

@@ -1,10 +1,6 @@
-"""What is measured, and on which machine: times, memory, multiply-adds, and the rates that the hardware reaches."""
+"""What is measured: times, memory, multiply-adds, and the rates that the hardware reaches."""
 
-import os
-import platform
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 from torch.nn import functional as F
@@ -15,42 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
 Step = Callable[[], object]
 
-LIBRARIES = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmpretrain', 'mlp_backbones')
-# The maintained line and the original one name their packages differently.
-PACKAGES = {'mmdet': ('onedl-mmdetection', 'mmdet')}
 MATMUL_SIDES = {'cpu': (512, 1024, 2048), 'cuda': (2048, 4096, 8192)}
 COPY_BYTES = 2**30
-
-
-def machine(device: str) -> dict:
-    """The hardware in words and numbers: nothing that names the machine or its user."""
-    gpu = torch.cuda.get_device_properties(0) if device == 'cuda' else None
-    return {
-        'device': device,
-        'cpu': _cpu_model(),
-        'cores': os.cpu_count(),
-        'threads': torch.get_num_threads(),
-        'ram_gb': round(os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1e9),
-        'gpu': gpu and gpu.name,
-        'gpu_memory_gb': gpu and round(gpu.total_memory / 1e9),
-        'system': f'{platform.system()} {platform.machine()}',
-    }
-
-
-def versions() -> dict[str, str | None]:
-    """Python, CUDA and libraries; None for what is not installed."""
-    from mlp_backbones import __version__
-
-    found = {'python': platform.python_version(), 'cuda': torch.version.cuda}
-    for name in LIBRARIES:
-        found[name] = None
-        for package in PACKAGES.get(name, (f'onedl-{name}', name)):
-            try:
-                found[name] = found[name] or version(package)
-            except PackageNotFoundError:
-                continue
-    # Where it runs from a checkout it is no installed package. torch's own word names the build, too.
-    return {**found, 'torch': torch.__version__, 'mlp_backbones': __version__}
 
 
 def rates(device: str, dtype: torch.dtype) -> dict[str, float]:
@@ -157,10 +119,3 @@ def _best_seconds(step: Step) -> float:
     timer = Timer('step()', globals={'step': step}, num_threads=torch.get_num_threads())
     # The best, not the median: what others do on the machine is no part of what it can.
     return min(min(timer.blocked_autorange(min_run_time=0.1).times) for _ in range(5))
-
-
-def _cpu_model() -> str:
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor() or platform.machine()

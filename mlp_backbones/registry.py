@@ -26,5 +26,10 @@ OPTIM_WRAPPER_CONSTRUCTORS.register_module(module=LayerDecayOptimWrapperConstruc
 root.OPTIM_WRAPPER_CONSTRUCTORS.register_module(module=LayerDecayOptimWrapperConstructor)
 
 # Names alone: the command lines' own parts are imported when a config of theirs asks for them.
-HOOKS = Registry('hook', parent=root.HOOKS, scope='mlp_backbones', locations=['mlp_backbones.engine'])
+HOOKS = Registry(
+    'hook',
+    parent=root.HOOKS,
+    scope='mlp_backbones',
+    locations=['mlp_backbones.engine', 'mlp_backbones.leaderboard.result'],
+)
 LOOPS = Registry('loop', parent=root.LOOPS, scope='mlp_backbones', locations=['mlp_backbones.engine'])

@@ -9,6 +9,7 @@ from mlp_backbones.checkpoints import CheckpointError, load_trained
 from mlp_backbones.engine import TerminalRunner, UserError, load_config, prepare_test
 from mlp_backbones.engine.config import add_arguments
 from mlp_backbones.engine.submission import finish_submission
+from mlp_backbones.leaderboard.result import write_test_result
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
@@ -45,9 +46,11 @@ def main() -> None:
             args.submission,
         )
         runner = TerminalRunner.from_cfg(config)
-        load_trained(runner.model, args.checkpoint)
-        runner.test()
-        if args.submission and runner.rank == 0:
+        checkpoint = load_trained(runner.model, args.checkpoint)
+        metrics = runner.test()
+        if not args.submission:
+            write_test_result(runner, metrics, checkpoint, 'multi' if args.tta else 'single')
+        elif runner.rank == 0:
             finish_submission(config, runner.test_dataloader.dataset, args.submission)
     except (UserError, CheckpointError) as error:
         sys.exit(f'error: {error}')

@@ -1,6 +1,7 @@
 """From a config's name and a user's flags to a config that a Runner takes."""
 
 import argparse
+import ast
 from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -10,6 +11,8 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
+
+from .provenance import config_hash
 
 OFFER = '`python tools/train.py configs/cyclemlp_maskrcnn_digits.py` needs no download'
 LAYOUTS = {
@@ -23,7 +26,7 @@ LAYOUTS = {
 # The scales at which the papers report UperNet, relative to that of the test pipeline; each also flipped.
 TTA_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 TTA_MODELS = dict(mmseg='SegTTAModel', mmpretrain='AverageClsScoreTTA')
-HOOKS = ('ProgressHook', 'InterruptHook')
+HOOKS = ('ProgressHook', 'InterruptHook', 'ResultHook')
 
 
 class UserError(Exception):
@@ -50,6 +53,9 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
         configs: where configs with bare names lie.
         options: ``--cfg-options``, by dotted key. Default None.
 
+    Returns:
+        The config, and under ``provenance`` what it is: its recipe's name, the options and a hash of both.
+
     Raises:
         UserError: if there is no such config; the sentence names the nearest ones.
     """
@@ -63,7 +69,17 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
         path = names[path.stem]
     config = Config.fromfile(path)
     config.merge_from_dict(options or {})
+    config.pop('provenance', None)  # of a config that was saved in a work directory
+    config.provenance = dict(config=recipe(path), options=options or {}, config_hash=config_hash(config))
     return config
+
+
+def recipe(path: Path) -> str:
+    """The bare name of a config; of a front door, which only names another config, the name of that one."""
+    statements = ast.parse(path.read_text()).body
+    if len(statements) == 1 and isinstance(statements[0], ast.Assign) and isinstance(statements[0].value, ast.Constant):
+        return Path(statements[0].value.value).stem
+    return path.stem
 
 
 def model_config(config: Config) -> dict:

@@ -4,6 +4,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .config import model_config
@@ -14,7 +15,7 @@ BOX_ROIS, MASK_ROIS = 1000, 100
 
 def build_meta(config: Config) -> nn.Module:
     """Builds the model of a config on torch's meta device: no memory is taken, no weights are loaded."""
-    with DefaultScope.overwrite_default_scope(config.default_scope), torch.device('meta'):
+    with DefaultScope.overwrite_default_scope(config.default_scope), torch.device('meta'), _RealRates():
         return MODELS.build(model_config(config))
 
 
@@ -46,6 +47,15 @@ def model_complexity(config: Config, size: tuple[int, int]) -> tuple[int, int]:
                     side = extractor.roi_layers[0].output_size
                     head(torch.empty(rois, extractor.out_channels, *side))
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
+
+
+class _RealRates(TorchFunctionMode):
+    """Keeps ``linspace`` off the meta device: mmdet's and mmpretrain's networks read their drop path rates from one."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if function is torch.linspace:
+            kwargs = dict(kwargs or {}, device='cpu')
+        return function(*args, **(kwargs or {}))
 
 
 def _list(modules: nn.Module) -> list[nn.Module]:

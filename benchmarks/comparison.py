@@ -1,0 +1,257 @@
+"""The measured comparison: networks of the same multiply-adds, trained on the same scenes in the same steps."""
+
+import csv
+import json
+import math
+import os
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from mmengine.registry import MODELS, DefaultScope
+from mmengine.runner import Runner
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mlp_backbones.backbones.arguments import unknown
+from mlp_backbones.checkpoints import load_trained
+from mlp_backbones.engine import UserError, load_config, prepare_test
+from mlp_backbones.leaderboard.result import FILE, Result, average
+
+from .measure import Step, interleave, peak_memory
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / 'configs'
+NETWORKS = ('cyclemlp', 'asmlp', 'hiremlp', 'convmlp', 'resnet', 'swin', 'poolformer')
+# By the metric that the learning rate is chosen by.
+HEADS = {'mask-rcnn': 'mask AP', 'upernet': 'mIoU'}
+RATES = (1e-3, 2e-3, 4e-3)
+SEEDS = (0, 1, 2)
+LR, SEED = 'optim_wrapper.optimizer.lr', 'randomness.seed'
+REPEATS = 7
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        config: bare name.
+        metric: that counts.
+        lr: learning rate.
+        seed: of weights and data order.
+        options: further ``--cfg-options``, as ``KEY=VALUE``.
+        work_dir: of the whole comparison.
+    """
+
+    config: str
+    metric: str
+    lr: float
+    seed: int
+    options: tuple[str, ...]
+    work_dir: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.work_dir / self.config / f'lr-{self.lr:g}_seed-{self.seed}'
+
+    @property
+    def command(self) -> list[str]:
+        changes = [f'{LR}={self.lr}', f'{SEED}={self.seed}', *self.options]
+        return ['tools/train.py', self.config, '--work-dir', str(self.folder), '--cfg-options', *changes]
+
+    def result(self) -> Result | None:
+        """What it gave; None if it has not come to its end yet, or the config has changed since."""
+        path = self.folder / FILE
+        if not path.is_file():
+            return None
+        result = Result.read(path)
+        config = load_config(self.config, CONFIGS, result.options)
+        return result if result.completed and result.config_hash == config.provenance.config_hash else None
+
+
+def compare(
+    work_dir: Path,
+    out: Path,
+    jobs: int,
+    heads: list[str] | None = None,
+    networks: list[str] | None = None,
+    cfg_options: Sequence[str] = (),
+) -> None:
+    """Runs what has not been run yet, and writes the results.
+
+    Every network is trained with each learning rate and the first seed; then, with the best of them, with the other
+    seeds. A run that was stopped is begun anew, those that came to their end are kept.
+
+    Args:
+        work_dir: of the trainings.
+        out: gets ``digits.csv``, ``digits.json`` and ``results/<config>.json``.
+        jobs: trainings at the same time; they share the processor's cores.
+        heads: keys of :data:`HEADS`. Default None: all.
+        networks: of :data:`NETWORKS`. Default None: all.
+        cfg_options: ``KEY=VALUE`` for all trainings, to try things out. Default: none.
+
+    Raises:
+        UserError: if there is no such network, or a training fails; the sentence names its log.
+    """
+    heads, networks, options = heads or list(HEADS), networks or list(NETWORKS), tuple(cfg_options)
+    for network in networks:
+        if network not in NETWORKS:
+            raise UserError(f'--networks: {unknown("network", network, NETWORKS)}')
+    console = Console()
+    configs = {f'{head}_{network}-matched_digits': HEADS[head] for head in heads for network in networks}
+    grid = [Run(name, metric, lr, SEEDS[0], options, work_dir) for name, metric in configs.items() for lr in RATES]
+    total = len(configs) * (len(RATES) + len(SEEDS) - 1)
+    console.print(f'{total} trainings, {jobs} at a time; {_forecast(out, total, jobs)}', highlight=False)
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task('', total=total)
+        _train(grid, jobs, progress, task)
+        best = [max((run for run in grid if run.config == name), key=_score) for name in configs]
+        chosen = {run.config: [run] for run in best}
+        for seed in SEEDS[1:]:
+            others = [replace(run, seed=seed) for run in best]
+            _train(others, jobs, progress, task)
+            for run in others:
+                chosen[run.config].append(run)
+    costs = {}
+    for head in heads:
+        console.print(f'measuring time and memory of {head}, side by side')
+        costs |= _costs([runs[0] for name, runs in chosen.items() if name.startswith(head)])
+    results = {run: run.result() for run in dict.fromkeys(grid + [run for runs in chosen.values() for run in runs])}
+    averages = []
+    for name, runs in chosen.items():
+        minutes = statistics.fmean(results[run].cost['train_minutes'] for run in runs)
+        whole = average([results[run] for run in runs])
+        cost = {'train_minutes': round(minutes, 2), **costs[name]}
+        averages.append(replace(whole, cost=cost, command='make leaderboard-digits'))
+    _write(out, averages, list(results.values()))
+    console.print(f'results: {out / "digits.csv"}, {out / "digits.json"} and {out / "results"}', highlight=False)
+
+
+def _train(runs: list[Run], jobs: int, progress: Progress, task: int) -> None:
+    waiting = [run for run in runs if run.result() is None]
+    progress.advance(task, len(runs) - len(waiting))
+    started, done = perf_counter(), 0
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {pool.submit(_train_one, run, max(1, (os.cpu_count() or 1) // jobs)): run for run in waiting}
+        try:
+            while futures:
+                left = progress.tasks[task].remaining / max(done, 1) * (perf_counter() - started) / 60
+                word = f'about {left:.0f} min left' if done else 'the first trainings'
+                progress.update(task, description=word)
+                finished, _ = wait(futures, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    run = futures.pop(future)
+                    result = future.result()
+                    done += 1
+                    progress.advance(task)
+                    progress.console.print(
+                        f'{run.config} lr {run.lr:g} seed {run.seed}: {run.metric} {result.metrics[run.metric]:.1f}',
+                        highlight=False,
+                    )
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _train_one(run: Run, threads: int) -> Result:
+    if (run.folder / FILE).is_file():
+        # Of another config: nothing of it may be resumed from.
+        shutil.rmtree(run.folder)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    resume = ['--resume'] if (run.folder / 'last_checkpoint').is_file() else []
+    log = run.folder / 'terminal.log'
+    env = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'PYTHONPATH': str(ROOT)}
+    started = perf_counter()
+    with log.open('a') as stream:
+        status = subprocess.run(
+            [sys.executable, *run.command, *resume], cwd=ROOT, env=env, stdout=stream, stderr=subprocess.STDOUT
+        ).returncode
+    result = None if status else run.result()
+    if result is None:
+        raise UserError(f'`python {shlex.join(run.command)}` ended with status {status} and no result; see {log}')
+    result = replace(result, cost={'train_minutes': round((perf_counter() - started) / 60, 2)})
+    result.write(run.folder / FILE)
+    return result
+
+
+def _score(run: Run) -> float:
+    score = run.result().metrics[run.metric]
+    return -math.inf if math.isnan(score) else score
+
+
+def _forecast(out: Path, total: int, jobs: int) -> str:
+    path = out / 'digits.json'
+    if not path.is_file():
+        return 'how long they take is known after the first ones'
+    runs = [Result(**run) for run in json.loads(path.read_text())['runs']]
+    minutes = statistics.fmean(run.cost['train_minutes'] for run in runs) * total / jobs
+    cpu, cores = (runs[0].machine[key] for key in ('cpu', 'cores'))
+    return f'about {minutes:.0f} minutes, if this machine is as fast as that of the last results ({cores} cores, {cpu})'
+
+
+def _costs(runs: list[Run]) -> dict[str, dict[str, float]]:
+    """Time and memory of whole models, taken in turns: a training step of a batch, and the inference of one image."""
+    train, infer = {}, {}
+    for run in runs:
+        train[run.config], infer[run.config] = _steps(run)
+    memory = {name: peak_memory(step, 'cpu') for name, step in train.items()}
+    train_times = interleave(train, REPEATS, 0.2, lambda name: None)
+    infer_times = interleave(infer, REPEATS, 0.2, lambda name: None)
+    return {
+        name: {
+            'train_ms': round(statistics.median(train_times[name]), 1),
+            'infer_ms': round(statistics.median(infer_times[name]), 1),
+            'memory_mb': round(memory[name], 1),
+        }
+        for name in train
+    }
+
+
+def _steps(run: Run) -> tuple[Step, Step]:
+    config = load_config(run.config, CONFIGS, run.result().options)
+    prepare_test(config, str(run.folder), 'none', out=None, show_dir=None)
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        model = MODELS.build(config.model)
+        load_trained(model, run.folder / 'epoch_1.pth')
+        batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
+        config.val_dataloader.update(batch_size=1, num_workers=0)
+        image = next(iter(Runner.build_dataloader(config.val_dataloader, seed=0)))
+
+    def train() -> None:
+        model.train()
+        data = model.data_preprocessor(batch, True)
+        model.parse_losses(model(**data, mode='loss'))[0].backward()
+        model.zero_grad()
+
+    def infer() -> None:
+        model.eval()
+        with torch.inference_mode():
+            model.test_step(image)
+
+    return train, infer
+
+
+def _write(out: Path, averages: list[Result], runs: list[Result]) -> None:
+    (out / 'results').mkdir(parents=True, exist_ok=True)
+    for result in averages:
+        result.write(out / 'results' / f'{result.config}.json')
+    content = dict(averages=[asdict(result) for result in averages], runs=[asdict(result) for result in runs])
+    (out / 'digits.json').write_text(json.dumps(content, indent=1) + '\n')
+    names = list(dict.fromkeys(name for result in averages for name in result.metrics))
+    with (out / 'digits.csv').open('w', newline='') as stream:
+        writer = csv.writer(stream, lineterminator='\n')
+        spreads = [f'{name} std' for name in names]
+        writer.writerow(['config', 'lr', 'seeds', *names, *spreads, *averages[0].cost])
+        for result in averages:
+            numbers = [found.get(name, '') for found in (result.metrics, result.spread) for name in names]
+            writer.writerow([result.config, result.options[LR], len(result.seeds), *numbers, *result.cost.values()])
