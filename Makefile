@@ -6,10 +6,10 @@ STAMP := $(VENV)/.stamp
 CONFIG := configs/cyclemlp_maskrcnn_digits.py
 WORK := work_dirs/demo
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test docs leaderboard-digits lint format clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
 
 setup: $(STAMP)  ## set up the environment in .venv (make VENV=... PYTHON=python3.11 for others)
 
@@ -19,8 +19,14 @@ demo: $(STAMP)  ## train, test and show a small Mask R-CNN on drawn digits
 	$(BIN)/python tools/report.py $(WORK)
 
 # A process per core, of one thread each: most tests have no use for a second.
-test: $(STAMP)  ## run the tests
+test: $(STAMP)  ## run the tests (installs Debian's chromium where it is missing, if root)
+	@bash requirements/chromium.sh
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
+
+docs: $(STAMP)  ## build the documentation site, gallery included, in docs/_build/html (2 minutes)
+	rm -rf docs/_build
+	$(BIN)/sphinx-build -q -W --keep-going -c docs -d docs/_build/doctrees . docs/_build/html
+	@echo 'open docs/_build/html/index.html'
 
 lint: $(STAMP)  ## check style and formatting
 	$(BIN)/ruff check .
@@ -30,8 +36,12 @@ format: $(STAMP)  ## mend what ruff can and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+leaderboard-digits: $(STAMP)  ## train networks of the same multiply-adds on drawn digits, and rank them (1.5 to 3 hours)
+	$(BIN)/python -m benchmarks compare
+	$(BIN)/python -m mlp_backbones leaderboard build
+
 clean:  ## remove what runs and builds made; .venv stays
-	rm -rf work_dirs data/digit_scenes build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/examples work_dirs data/digit_scenes build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # The stamp is written last, so that a set-up that failed or was interrupted is taken up again.

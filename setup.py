@@ -14,6 +14,7 @@ setup(
     long_description_content_type='text/markdown',
     license='Apache-2.0',
     packages=find_packages(include=['mlp_backbones', 'mlp_backbones.*']),
+    package_data={'mlp_backbones.leaderboard': ['template/*']},
     python_requires='>=3.10',
     # torch and mmengine are needed, but not named: mmengine goes by two names, and an environment of one's own is left
     # as it is. The extras name each line's packages; mmcv is built from source, see requirements/install.sh.
@@ -34,6 +35,7 @@ setup(
             'mmpretrain>=1.2.0',
         ],
         'export': ['onnx', 'onnxruntime', 'onnxscript'],
+        'docs': ['furo', 'matplotlib', 'myst-parser', 'sphinx', 'sphinx-copybutton', 'sphinx-gallery'],
         'digits': ['numpy', 'pillow', 'pycocotools', 'rich', 'scikit-learn'],
     },
 )

@@ -117,8 +117,19 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     compare.add_argument('--out', type=Path, default=LEADERBOARD, help='gets the result files (docs/leaderboard)')
     compare.add_argument('--jobs', type=whole, default=2, help='trainings at the same time (%(default)s)')
-    compare.add_argument('--heads', type=listed(one_of('mask-rcnn', 'upernet')), help='(both)')
-    compare.add_argument('--networks', type=listed(str), help='such as cyclemlp,resnet (all)')
+    compare.add_argument('--heads', type=listed(str), default=['mask-rcnn', 'upernet'], help='(mask-rcnn,upernet)')
+    compare.add_argument(
+        '--networks',
+        type=listed(str),
+        default=['cyclemlp', 'asmlp', 'hiremlp', 'convmlp', 'resnet', 'swin', 'poolformer'],
+        help='(cyclemlp,asmlp,hiremlp,convmlp,resnet,swin,poolformer)',
+    )
+    compare.add_argument(
+        '--rates', type=listed(number(0)), default=[1e-3, 2e-3, 4e-3], help='learning rates (0.001,0.002,0.004)'
+    )
+    compare.add_argument(
+        '--seeds', type=listed(int), default=[0, 1, 2], help='the first serves for the choice of the rate (0,1,2)'
+    )
     compare.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='changes to all configs, to try things out'
     )

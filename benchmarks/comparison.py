@@ -33,8 +33,6 @@ CONFIGS = ROOT / 'configs'
 NETWORKS = ('cyclemlp', 'asmlp', 'hiremlp', 'convmlp', 'resnet', 'swin', 'poolformer')
 # By the metric that the learning rate is chosen by.
 HEADS = {'mask-rcnn': 'mask AP', 'upernet': 'mIoU'}
-RATES = (1e-3, 2e-3, 4e-3)
-SEEDS = (0, 1, 2)
 LR, SEED = 'optim_wrapper.optimizer.lr', 'randomness.seed'
 REPEATS = 7
 
@@ -66,7 +64,9 @@ class Run:
     @property
     def command(self) -> list[str]:
         changes = [f'{LR}={self.lr}', f'{SEED}={self.seed}', *self.options]
-        return ['tools/train.py', self.config, '--work-dir', str(self.folder), '--cfg-options', *changes]
+        # A result file holds this command: it names no folder of this machine, where that can be helped.
+        folder = self.folder.relative_to(ROOT) if self.folder.is_relative_to(ROOT) else self.folder
+        return ['tools/train.py', self.config, '--work-dir', str(folder), '--cfg-options', *changes]
 
     def result(self) -> Result | None:
         """What it gave; None if it has not come to its end yet, or the config has changed since."""
@@ -82,8 +82,10 @@ def compare(
     work_dir: Path,
     out: Path,
     jobs: int,
-    heads: list[str] | None = None,
-    networks: list[str] | None = None,
+    heads: Sequence[str],
+    networks: Sequence[str],
+    rates: Sequence[float],
+    seeds: Sequence[int],
     cfg_options: Sequence[str] = (),
 ) -> None:
     """Runs what has not been run yet, and writes the results.
@@ -95,21 +97,27 @@ def compare(
         work_dir: of the trainings.
         out: gets ``digits.csv``, ``digits.json`` and ``results/<config>.json``.
         jobs: trainings at the same time; they share the processor's cores.
-        heads: keys of :data:`HEADS`. Default None: all.
-        networks: of :data:`NETWORKS`. Default None: all.
+        heads: keys of :data:`HEADS`.
+        networks: of :data:`NETWORKS`.
+        rates: learning rates to choose from.
+        seeds: the first one serves for the choice, too.
         cfg_options: ``KEY=VALUE`` for all trainings, to try things out. Default: none.
 
     Raises:
         UserError: if there is no such network, or a training fails; the sentence names its log.
     """
-    heads, networks, options = heads or list(HEADS), networks or list(NETWORKS), tuple(cfg_options)
-    for network in networks:
-        if network not in NETWORKS:
-            raise UserError(f'--networks: {unknown("network", network, NETWORKS)}')
+    for name, asked, known in (('head', heads, HEADS), ('network', networks, NETWORKS)):
+        for value in asked:
+            if value not in known:
+                raise UserError(f'--{name}s: {unknown(name, value, known)}')
     console = Console()
     configs = {f'{head}_{network}-matched_digits': HEADS[head] for head in heads for network in networks}
-    grid = [Run(name, metric, lr, SEEDS[0], options, work_dir) for name, metric in configs.items() for lr in RATES]
-    total = len(configs) * (len(RATES) + len(SEEDS) - 1)
+    grid = [
+        Run(name, metric, lr, seeds[0], tuple(cfg_options), work_dir.resolve())
+        for name, metric in configs.items()
+        for lr in rates
+    ]
+    total = len(configs) * (len(rates) + len(seeds) - 1)
     console.print(f'{total} trainings, {jobs} at a time; {_forecast(out, total, jobs)}', highlight=False)
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -117,7 +125,7 @@ def compare(
         _train(grid, jobs, progress, task)
         best = [max((run for run in grid if run.config == name), key=_score) for name in configs]
         chosen = {run.config: [run] for run in best}
-        for seed in SEEDS[1:]:
+        for seed in seeds[1:]:
             others = [replace(run, seed=seed) for run in best]
             _train(others, jobs, progress, task)
             for run in others:

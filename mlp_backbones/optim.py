@@ -12,7 +12,7 @@ from .backbones import MLPBackbone
 class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """Layer-wise learning rates for every backbone here, in mmdet, mmseg and mmpretrain configs alike.
 
-    A parameter of layer ``d`` of ``n`` (:meth:`MLPBackbone.get_layer_depth`) gets its learning rate times
+    A parameter of layer ``d`` of ``n`` (:meth:`.MLPBackbone.get_layer_depth`) gets its learning rate times
     ``layer_decay_rate ** (n - 1 - d)``; what is not of the backbone keeps its own. The option is in ``paramwise_cfg``,
     beside those of mmengine's constructor (``norm_decay_mult``, ``custom_keys``, ...), as mmpretrain has it::
 

@@ -2,11 +2,18 @@
 
 import csv
 import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
 
 from benchmarks.__main__ import main
+from benchmarks.comparison import LR
 from benchmarks.measure import count, peak_memory
 from benchmarks.naive import bound, naive
 from benchmarks.suites import SUITES, Row
@@ -150,3 +157,55 @@ def test_bad_input_is_one_sentence(arguments, sentence, monkeypatch, capsys):
         main(arguments.split())
     # argparse prints its sentence itself.
     assert sentence in f'{capsys.readouterr().err}{stop.value.code}'
+
+
+def test_a_comparison_goes_on_after_a_kill(tmp_path):
+    data = tmp_path / 'data'
+    roots = [f'{loader}_dataloader.dataset.data_root={data}' for loader in ('train', 'val')]
+    command = [
+        *('-m', 'benchmarks', 'compare', '--heads', 'upernet', '--networks', 'asmlp', '--jobs', 1),
+        *('--work-dir', tmp_path / 'work', '--out', tmp_path / 'out', '--rates', '1e-3,2e-3', '--seeds', '0,1'),
+        *('--cfg-options', 'digit_scenes.train=8', 'digit_scenes.val=2', f'digit_scenes.root={data}', *roots),
+    ]
+    first, later = (tmp_path / 'work/upernet_asmlp-matched_digits' / f'lr-{lr}_seed-0' for lr in ('0.001', '0.002'))
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, process_group=0
+    )
+    while process.poll() is None and not later.exists():
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = (first / 'result.json').read_text()
+    assert not (later / 'result.json').exists()
+
+    done = run(*command)
+    assert done.returncode == 0, done.stdout
+    assert '3 trainings, 1 at a time; how long they take is known after the first ones' in done.stdout
+    assert (first / 'result.json').read_text() == kept
+    content = json.loads((tmp_path / 'out' / 'digits.json').read_text())
+    (average,) = content['averages']
+    assert len(content['runs']) == 3 and average['seeds'] == [0, 1] and average['completed']
+    used = [r for r in content['runs'] if r['options'][LR] == average['options'][LR]]
+    scores = [r['metrics']['mIoU'] for r in used]
+    assert average['metrics']['mIoU'] == pytest.approx(statistics.fmean(scores), abs=0.006)
+    assert average['spread']['mIoU'] == pytest.approx(statistics.stdev(scores), abs=0.006)
+    assert average['cost'].keys() == {'train_minutes', 'train_ms', 'infer_ms', 'memory_mb'}
+    on_disk = json.loads((tmp_path / 'out' / 'results' / 'upernet_asmlp-matched_digits.json').read_text())
+    assert on_disk.items() >= average.items()
+    with (tmp_path / 'out' / 'digits.csv').open() as stream:
+        (row,) = csv.DictReader(stream)
+    assert float(row['mIoU std']) == average['spread']['mIoU'] and row['seeds'] == '2'
+
+    # All is done: the next call only measures again, and says how long all would take.
+    again = run(*command)
+    assert again.returncode == 0 and '3 trainings, 1 at a time; about' in again.stdout, again.stdout
+    assert (first / 'result.json').read_text() == kept
+
+
+def test_a_comparison_names_the_log_of_a_training_that_fails(tmp_path):
+    command = ('-m', 'benchmarks', 'compare', '--heads', 'upernet', '--jobs', 1, '--work-dir', tmp_path)
+    refused = run(*command, '--networks', 'resnt')
+    assert refused.returncode == 1 and "unknown network 'resnt', did you mean 'resnet'?" in refused.stdout
+    failed = run(*command, '--networks', 'resnet', '--cfg-options', 'model.backbone.depth=19')
+    assert failed.returncode == 1 and 'terminal.log' in failed.stdout.splitlines()[-1], failed.stdout

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 import mlp_backbones as mb
@@ -15,14 +16,17 @@ from mlp_backbones.engine.complexity import complexity
 from tests.conftest import ROOT, run
 
 FOLDER = ROOT / 'docs' / 'families'
-PAGES = [ROOT / 'README.md', *sorted(ROOT.glob('docs/**/*.md'))]
+# Not the copies in the site that `make docs` built.
+PAGES = [path for path in sorted(ROOT.glob('docs/**/*.md')) if '_build' not in path.parts]
+PAGES += [ROOT / name for name in ('README.md', 'CHANGELOG.md', 'benchmarks/README.md')]
 # Commands that a test below runs as they are written.
-RUN_HERE = ('tools/complexity.py', 'tools/infer.py', '-m mlp_backbones')
+RUN_HERE = ('tools/complexity.py', 'tools/infer.py', '-m mlp_backbones zoo')
 # How the others begin, and the tests that run them on less data. tests/test_distributed.py reads its page by itself.
 RUN_BY = {
+    '-m mlp_backbones leaderboard': 'leaderboard/test_build.py::test_the_commands',
     '-m benchmarks': 'test_benchmarks.py::test_a_run_writes_what_a_report_renders',
     'tools/convert_checkpoint.py': 'checkpoints/test_convert.py::test_the_tool',
-    'tools/export.py cyclemlp': 'test_tools.py::test_export_of_a_variant_and_of_a_segmentor',
+    'tools/export.py': 'test_tools.py::test_export_of_a_variant_and_of_a_segmentor',
     'tools/report.py work_dirs/a': 'test_tools.py::test_train_test_and_report',
     'tools/train.py configs/cyclemlp_maskrcnn_coco.py': 'test_tools.py::test_mask_rcnn_on_coco_from_published_weights',
     'tools/train.py cyclemlp_maskrcnn_digits --work-dir': 'test_tools.py::test_train_test_and_report',
@@ -68,10 +72,74 @@ def test_pictures_are_those_that_the_script_draws(tmp_path):
         assert (FOLDER / name).stat().st_size < 100_000
 
 
-def test_links_between_pages_lead_somewhere():
-    for page in PAGES:
-        for target in re.findall(r'\]\(([^)#]+)\)', page.read_text()):
-            assert target.startswith('http') or (page.parent / target).exists(), f'{page.name}: {target}'
+def test_tables_are_those_that_the_script_writes(tmp_path):
+    shutil.copytree(FOLDER, tmp_path / 'docs' / 'families')
+    for name in ('configs', 'model-index.yml'):
+        (tmp_path / name).symlink_to(ROOT / name)
+    done = run(tmp_path / 'docs' / 'families' / 'tables.py')
+    assert done.returncode == 0, done.stdout
+    for page in FOLDER.glob('*.md'):
+        written = (tmp_path / 'docs' / 'families' / page.name).read_text()
+        assert written == page.read_text(), 'write them again: python docs/families/tables.py'
+
+
+def anchors(page):
+    """The anchors that code hosts make of headings."""
+    text = re.sub(r'^```.*?^```', '', page.read_text(), flags=re.M | re.S)
+    return {re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-') for title in re.findall(r'^#+ (.+)$', text, re.M)}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere_on_a_code_host(page):
+    """`make docs` checks those of the site that it builds."""
+    for target, anchor in re.findall(r'\]\(([^)#\s]*)(?:#([^)\s]*))?\)', page.read_text()):
+        if not target.startswith('http'):
+            path = page.parent / target if target else page
+            assert path.exists(), target
+            assert not anchor or anchor in anchors(path), f'{target}#{anchor}'
+
+
+def blocks(page, language):
+    found = re.findall(r'^```(\w*)\n(.*?)^```$', (ROOT / 'docs' / page).read_text(), re.M | re.S)
+    return [text for kind, text in found if kind == language]
+
+
+def test_examples_of_checkpoints(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    content = mb.checkpoints.convert({'state_dict': mb.build_classifier('cyclemlp_b1').state_dict()}, to='official')[0]
+    torch.save(content, 'CycleMLP_B1.pth')
+    loading, config = blocks('checkpoints.md', 'python')
+    report, refusal = blocks('checkpoints.md', '')
+    exec(loading, {})
+    assert capsys.readouterr().out == report
+    given = {}
+    exec(config, given)
+    net = mb.build_backbone('cyclemlp_b1', init_cfg=given['init_cfg'])
+    net.init_weights()
+    assert torch.equal(net.stem.proj.weight, content['model']['patch_embed.proj.weight'])
+    with pytest.raises(mb.checkpoints.CheckpointError) as error:
+        mb.checkpoints.load_published(mb.build_backbone('cyclemlp_b2'), 'CycleMLP_B1.pth')
+    assert f'{error.value}\n' == refusal
+
+
+def test_examples_of_export(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for block in blocks('export.md', 'python'):
+        exec(block, {})
+    assert '(1, 512, 7, 7)' in capsys.readouterr().out
+
+
+def test_example_of_a_family(tmp_path, monkeypatch):
+    """It runs in a config of mmdet, with what every family can do."""
+    monkeypatch.syspath_prepend(tmp_path)
+    family, swap = blocks('adding_a_family.md', 'python')
+    (tmp_path / 'average_mlp.py').write_text(family)
+    (tmp_path / 'config.py').write_text("_base_ = 'mmdet::rpn/rpn_r50_fpn_1x_coco.py'\n" + swap)
+    init_default_scope('mmdet')
+    model = MODELS.build(Config.fromfile(tmp_path / 'config.py').model)
+    assert model.extract_feat(torch.zeros(2, 3, 67, 93))[0].shape == (2, 256, 17, 23)
+    with pytest.raises(ValueError, match=r'side=4 is not valid: side must be an odd integer'):
+        MODELS.build(dict(type='AverageMLP', arch='tiny', side=4))
 
 
 def test_the_counting_tool():

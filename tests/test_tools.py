@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,12 @@ def test_train_test_and_report(workspace, tmp_path, config):
         assert word in done.stdout
     assert 'Config:' not in done.stdout
     assert 'Config:' in next(tmp_path.glob('*/*.log')).read_text()
+    trained = json.loads((tmp_path / 'result.json').read_text())
+    assert trained['config'] == config and trained['options']['default_hooks.logger.interval'] == 2
+    assert trained['completed'] and trained['seeds'] == [0] and trained['threads'] >= 1
+    assert trained['command'].startswith(f'python tools/train.py {config} --work-dir ')
+    assert re.fullmatch('[0-9a-f]{40}(-dirty)?', trained['commit']), trained['commit']
+    assert all(trained['versions'][name] for name in ('torch', 'mmcv', 'mlp_backbones'))
 
     pictures, predictions = tmp_path / 'pictures', tmp_path / 'out.pkl'
     done = run(
@@ -52,6 +59,14 @@ def test_train_test_and_report(workspace, tmp_path, config):
     assert len(drawn) == 8
     # Truth and prediction, side by side.
     assert all(picture.shape[1] >= 2 * 192 for picture in drawn)
+    tested = json.loads((tmp_path / 'result.json').read_text())
+    assert tested == trained
+
+    # With other options than those of the training its metrics stand for nothing, and no file says otherwise.
+    other = tmp_path / 'other'
+    done = run(TEST, config, tmp_path / 'epoch_1.pth', '--work-dir', other, *OPTIONS, cwd=workspace)
+    assert done.returncode == 0 and 'no result.json: the test has another config' in done.stdout, done.stdout
+    assert not (other / 'result.json').exists()
 
     done = run(REPORT, tmp_path)
     assert done.returncode == 0, done.stdout

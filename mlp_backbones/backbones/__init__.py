@@ -1,4 +1,4 @@
-"""One file per family; :data:`FAMILIES` is all that the rest of the package needs to know of them."""
+"""One file per family; ``FAMILIES`` is all that the rest of the package needs to know of them."""
 
 from .asmlp import ASMLP
 from .base import MLPBackbone

@@ -39,8 +39,8 @@ def complexity_by_part(name: str, size: tuple[int, int] = (224, 224), classifier
         classifier: with the linear head of 1,000 classes, as the papers count; else the dense backbone. Default True.
 
     Returns:
-        Counts of 'all', 'stem', 'stage 1' and so on, each with its downsampling, and of the rest: 'head' is the last
-        norm and linear map of a classifier, 'norms' are the output norms of a dense backbone.
+        Counts of 'all', 'stem', 'stage 1' and so on, each with its downsampling, and of the rest, which is 'head', the
+        last norm and linear map of a classifier, or 'norms', the output norms of a dense backbone.
     """
     from .. import build_backbone, build_classifier
 

@@ -10,7 +10,7 @@ def fold_norm_after(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
     """Moves a BatchNorm that follows ``conv`` into it.
 
     Returns:
-        What to put in the norm's place: an Identity, or the norm itself where it is of another kind or
+        What takes the norm's place, an Identity, or the norm itself where it is of another kind or
         has no running statistics.
     """
     if not _is_constant(norm):
@@ -24,7 +24,7 @@ def fold_norm_before(norm: nn.Module, *convs: nn.Conv2d) -> nn.Module:
     """Moves a BatchNorm into the 1x1 convolutions that read it; those of regions read each channel several times.
 
     Returns:
-        What to put in the norm's place: an Identity, or the norm itself where it is of another kind or
+        What takes the norm's place, an Identity, or the norm itself where it is of another kind or
         has no running statistics.
     """
     if not _is_constant(norm):

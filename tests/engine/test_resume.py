@@ -13,7 +13,7 @@ import torch
 
 from mlp_backbones.checkpoints import read_checkpoint
 from mlp_backbones.engine.resume import random_state, set_random_state
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, run
 
 OPTIONS = [
     *(f'{key}={value}' for key, value in TINY.items()),
@@ -75,8 +75,13 @@ def test_ctrl_c_leaves_a_checkpoint_and_resuming_changes_nothing(workspace, tmp_
     output = resumed.communicate(timeout=300)[0]
     assert resumed.returncode == 0, output
     assert losses(tmp_path / 'broken') == losses(tmp_path / 'whole')
-    ends = [torch.load(tmp_path / run / 'epoch_2.pth', weights_only=False)['state_dict'] for run in ('whole', 'broken')]
+    runs = [tmp_path / 'whole', tmp_path / 'broken']
+    ends = [torch.load(folder / 'epoch_2.pth', weights_only=False)['state_dict'] for folder in runs]
     assert all(torch.equal(tensor, ends[1][name]) for name, tensor in ends[0].items())
+    results = [json.loads((folder / 'result.json').read_text()) for folder in runs]
+    for key in ('metrics', 'config_hash', 'options', 'seeds', 'completed'):
+        assert results[0][key] == results[1][key], key
+    assert results[0]['completed'] and '--resume' in results[1]['command']
 
 
 def test_resuming_with_another_batch_size_is_refused(workspace, tmp_path):
@@ -90,6 +95,13 @@ def test_resuming_with_another_batch_size_is_refused(workspace, tmp_path):
     output = resumed.communicate(timeout=120)[0]
     assert 'error: cannot go on: iteration' in output
     assert 'Traceback' not in output
+
+    # What such a checkpoint reaches is no result of the config.
+    options = [*OPTIONS, 'train_dataloader.batch_size=2', 'train_dataloader.num_workers=1']
+    command = (ROOT / 'tools/test.py', 'cyclemlp_upernet_digits', tmp_path / 'interrupted.pth')
+    tested = run(*command, '--work-dir', tmp_path, '--cfg-options', *options, cwd=workspace)
+    assert tested.returncode == 0, tested.stdout
+    assert not json.loads((tmp_path / 'result.json').read_text())['completed']
 
 
 def test_a_second_ctrl_c_stops_at_once(workspace, tmp_path):

@@ -1,0 +1,175 @@
+"""Makes one site of the repository: its Markdown, the files that the Markdown links to, and a check of all links.
+
+The site has the layout of the repository, of which the root is Sphinx's source folder: a relative link leads to the
+same thing here and on a code host. A file of code that a page links to becomes a page with its lines; folders of
+results are copied as they are.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator
+from html import escape
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.highlighting import PygmentsBridge
+from sphinx.transforms import SphinxTransform
+from sphinx.util import logging
+from sphinx.util.osutil import relative_uri
+
+LOGGER = logging.getLogger(__name__)
+# The page of the leaderboard links to configs, as files.
+COPIED = ('benchmarks/results', 'configs', 'docs/leaderboard')
+LEXERS = {'.py': 'python', '.sh': 'bash', '.yml': 'yaml'}
+# README.md is the first page. Code hosts show it, too, so that its table of contents is here.
+PARTS = {
+    'Use': (
+        'docs/use_in_configs',
+        'docs/data',
+        'docs/tools',
+        'docs/checkpoints',
+        'docs/distributed',
+        'docs/export',
+        'docs/examples/index',
+    ),
+    'Networks': (
+        'docs/zoo',
+        'docs/families/asmlp',
+        'docs/families/convmlp',
+        'docs/families/cyclemlp',
+        'docs/families/hiremlp',
+        'docs/recipes',
+    ),
+    'Measured': (
+        'docs/leaderboard',
+        'The leaderboard as tables <docs/leaderboard/leaderboard>',
+        'docs/performance',
+        'benchmarks/README',
+    ),
+    'The package': ('docs/api/index', 'docs/adding_a_family', 'CHANGELOG', 'All pages <docs/README>'),
+}
+GALLERY = ('plot_swap_the_backbone.py', 'plot_load_official_weights.py', 'plot_export_to_onnxruntime.py')
+
+
+class GalleryOrder:
+    """The scripts in the order in which one reads them; sphinx-gallery makes it of their folder."""
+
+    def __init__(self, folder: str):
+        pass
+
+    def __call__(self, name: str) -> int:
+        return GALLERY.index(name)
+
+
+def setup(app: Sphinx) -> dict:
+    app.connect('source-read', add_contents)
+    app.add_transform(LinksToFiles)
+    app.connect('html-collect-pages', pages_of_files)
+    app.connect('build-finished', finish)
+    return dict(parallel_read_safe=False, version='1')
+
+
+def add_contents(app: Sphinx, docname: str, source: list[str]) -> None:
+    if docname == app.config.root_doc:
+        for caption, names in PARTS.items():
+            entries = '\n'.join(names)
+            source[0] += f'\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{entries}\n```\n'
+
+
+class LinksToFiles(SphinxTransform):
+    """Links to what is no Markdown: to the page made of that file or folder, to its copy, or to the gallery."""
+
+    # Before Sphinx takes the files for downloads, and before MyST looks for pages.
+    default_priority = 1
+
+    def apply(self, **kwargs: object) -> None:
+        root = Path(self.app.srcdir)
+        for kind in (addnodes.download_reference, addnodes.pending_xref):
+            for node in [*self.document.findall(kind)]:
+                target, _, anchor = node['reftarget'].partition('#')
+                path = (root / Path(self.env.docname).parent / target).resolve()
+                if node.get('reftype') != 'myst' or node.get('refdomain') or not target or not path.exists():
+                    continue
+                name = path.relative_to(root).as_posix()
+                if name.startswith('docs/gallery/'):
+                    uri = f'docs/examples/{path.stem}.html'
+                elif name.startswith(tuple(f'{folder}/' for folder in COPIED)) and path.suffix not in LEXERS:
+                    uri = name
+                else:
+                    uri = f'{name}.html'
+                    linked_files(self.app).add(name)
+                uri = relative_uri(self.app.builder.get_target_uri(self.env.docname), uri)
+                uri += f'#{anchor}' if anchor else ''
+                node.replace_self(nodes.reference('', '', *node.children, refuri=uri, internal=True))
+
+
+def linked_files(app: Sphinx) -> set[str]:
+    if not hasattr(app.env, 'linked_files'):
+        app.env.linked_files = set()
+    return app.env.linked_files
+
+
+def pages_of_files(app: Sphinx) -> Iterator[tuple[str, dict, str]]:
+    bridge = PygmentsBridge('html', app.config.pygments_style)
+    for name in sorted(linked_files(app)):
+        path = Path(app.srcdir, name)
+        if path.is_dir():
+            files = sorted(file.relative_to(path).as_posix() for file in path.iterdir())
+            links = ''.join(f'<li><a href="{Path(name).name}/{escape(file)}">{escape(file)}</a></li>' for file in files)
+            body = f'<ul>{links}</ul>'
+        else:
+            body = bridge.highlight_block(path.read_text(), LEXERS.get(path.suffix, 'text'))
+        yield name, dict(title=name, body=f'<h1>{escape(name)}</h1>{body}'), 'page.html'
+
+
+def finish(app: Sphinx, exception: Exception | None) -> None:
+    if exception or app.builder.name != 'html':
+        return
+    site = Path(app.outdir)
+    shutil.copy(site / f'{app.config.root_doc}.html', site / 'index.html')
+    for folder in COPIED:
+        if Path(app.srcdir, folder).is_dir():
+            ignored = shutil.ignore_patterns('__pycache__')
+            shutil.copytree(Path(app.srcdir, folder), site / folder, ignore=ignored, dirs_exist_ok=True)
+    # That page is for clones, too, where it links to Markdown.
+    page = site / 'docs' / 'leaderboard' / 'index.html'
+    page.write_text(re.sub(r'(href="[^":]*)\.md"', r'\1.html"', page.read_text()))
+    for fault in broken_links(site):
+        LOGGER.warning(fault)
+
+
+class Page(HTMLParser):
+    """The links of a page, and the anchors that it has."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.links: list[str] = []
+        self.anchors: set[str] = {'', 'top'}
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ('href', 'src') and tag != 'base' and value:
+                self.links.append(value)
+            elif name in ('id', 'name') and value:
+                self.anchors.add(value)
+
+
+def broken_links(site: Path) -> Iterator[str]:
+    """A sentence for each link inside of the site that leads nowhere."""
+    pages = {path.resolve(): Page(path) for path in site.rglob('*.html')}
+    for path, page in pages.items():
+        for link in dict.fromkeys(page.links):
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            where = f'{path.relative_to(site.resolve())}: {link}'
+            if not target.is_file():
+                yield f'{where} leads to no file'
+            elif target in pages and unquote(parts.fragment) not in pages[target].anchors:
+                yield f'{where} leads to no place in that page'

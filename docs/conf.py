@@ -1,0 +1,69 @@
+"""The documentation site: `make docs`.
+
+The repository's root is Sphinx's source folder, see _ext/repository.py.
+"""
+
+import sys
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / 'docs' / '_ext'))
+about: dict = {}
+exec((ROOT / 'mlp_backbones' / 'version.py').read_text(), about)
+
+project = 'mlp_backbones'
+release = about['__version__']
+html_title = f'mlp_backbones {release}'
+root_doc = 'README'
+include_patterns = ['README.md', 'CHANGELOG.md', 'benchmarks/README.md', 'docs/**']
+# The first are folders to stay out of: Sphinx would walk through them.
+exclude_patterns = [
+    *('.*', 'build', 'configs', 'data', 'dist', 'mlp_backbones', 'requirements', 'tests', 'tools', 'work_dirs'),
+    *('docs/_*', 'docs/gallery'),
+]
+extensions = [
+    'myst_parser',
+    'sphinx.ext.autodoc',
+    'sphinx.ext.napoleon',
+    'sphinx.ext.viewcode',
+    'sphinx_copybutton',
+    'sphinx_gallery.gen_gallery',
+    'repository',
+]
+
+myst_heading_anchors = 4
+
+# What torch, mmengine and Python document is not looked up: there is no network where this is built.
+nitpicky = True
+nitpick_ignore_regex = [('py:.*', r'(collections|mmengine|numpy|pathlib|rich|torch)\..*')]
+autodoc_typehints = 'description'
+autodoc_typehints_description_target = 'documented'
+autodoc_member_order = 'bysource'
+autodoc_inherit_docstrings = False
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+highlight_language = 'text'  # of blocks that name none
+html_theme = 'furo'
+html_static_path = ['_static']
+html_css_files = ['site.css']
+html_copy_source = html_show_copyright = html_show_sourcelink = False
+pygments_style, pygments_dark_style = 'default', 'github-dark'
+
+# What the gallery prints is its output, not the log.
+MMLogger.get_instance('docs', log_level='WARNING')
+sphinx_gallery_conf = dict(
+    examples_dirs='docs/gallery',
+    gallery_dirs='docs/examples',
+    filename_pattern='/plot_',
+    download_all_examples=False,
+    show_memory=False,
+    show_signature=False,
+    thumbnail_size=(640, 230),
+    within_subsection_order='repository.GalleryOrder',
+    write_computation_times=False,
+    remove_config_comments=True,
+    abort_on_example_error=True,
+)
