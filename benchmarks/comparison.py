@@ -91,7 +91,7 @@ def compare(
     """Runs what has not been run yet, and writes the results.
 
     Every network is trained with each learning rate and the first seed; then, with the best of them, with the other
-    seeds. A run that was stopped is begun anew, those that came to their end are kept.
+    seeds. Runs that came to their end are kept; one that was stopped goes on from its last checkpoint, if it has one.
 
     Args:
         work_dir: of the trainings.

@@ -161,7 +161,7 @@ def test_bad_input_is_one_sentence(arguments, sentence, monkeypatch, capsys):
 
 def test_a_comparison_goes_on_after_a_kill(tmp_path):
     data = tmp_path / 'data'
-    roots = [f'{loader}_dataloader.dataset.data_root={data}' for loader in ('train', 'val')]
+    roots = [f'{loader}_dataloader.dataset.data_root={data}' for loader in ('train', 'val', 'test')]
     command = [
         *('-m', 'benchmarks', 'compare', '--heads', 'upernet', '--networks', 'asmlp', '--jobs', 1),
         *('--work-dir', tmp_path / 'work', '--out', tmp_path / 'out', '--rates', '1e-3,2e-3', '--seeds', '0,1'),

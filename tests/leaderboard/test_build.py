@@ -201,6 +201,11 @@ def test_the_committed_files_are_what_build_writes(tmp_path):
     assert sum((tmp_path / name).stat().st_size for name in FILES) < 1_000_000
 
 
+def test_the_committed_results_have_no_fault():
+    done = run('-m', 'mlp_backbones', 'leaderboard', 'check', cwd=ROOT)
+    assert done.returncode == 0 and done.stdout.endswith('result files and the metafiles: no fault\n'), done.stdout
+
+
 def test_the_commands(tmp_path):
     shutil.copytree(ROOT / 'mlp_backbones', tmp_path / 'mlp_backbones', ignore=shutil.ignore_patterns('__pycache__'))
     repository(tmp_path, zoo())
