@@ -58,7 +58,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument(
         '--models',
         type=listed(str),
-        help='variants such as cyclemlp_b1 (for backbones: the four smallest, for detectors: cyclemlp_b2); '
+        help='variants such as cyclemlp_b1 (for backbones: one of each family, for detectors: cyclemlp_b2); '
         'for ops: cycle_linear, axial_shift and regions (all)',
     )
     run.add_argument(

@@ -14,21 +14,26 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
-from mlp_backbones.backbones import ConvMLP, MLPBackbone
+from mlp_backbones.backbones import ConvMLP, MLPBackbone, MLPMixer, WaveMLP
 from mlp_backbones.backbones.asmlp import AxialShiftMixer
 from mlp_backbones.backbones.cyclemlp import CycleMixer
 from mlp_backbones.backbones.hiremlp import HireMixer
+from mlp_backbones.backbones.sparsemlp import Experts
+from mlp_backbones.backbones.swinmlp import WindowMixer
+from mlp_backbones.backbones.visionpermutator import PermuteMixer
 from mlp_backbones.layers import LayerNorm2d
 from mlp_backbones.ops import use_backend
 
 
 class Rearrangement(NamedTuple):
-    """The four operators that rearrange tokens, with the arguments of those in :mod:`mlp_backbones.ops`."""
+    """What rearranges tokens; the first four with the arguments of those in :mod:`mlp_backbones.ops`."""
 
     cycle_linear: Callable[[Tensor, Tensor, Tensor | None, int, int], Tensor]
     axial_shift: Callable[[Tensor, int, int, int], Tensor]
     fold_regions: Callable[[Tensor, int, int, int], Tensor]
     unfold_regions: Callable[[Tensor, int, int, int, int], Tensor]
+    window_linear: Callable[[WindowMixer, Tensor], Tensor]
+    swap_segments: Callable[[Tensor, int, int], Tensor]
 
 
 def deform_cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int, dim: int) -> Tensor:
@@ -76,6 +81,35 @@ def permute_unfold_regions(x: Tensor, region_size: int, step: int, dim: int, len
     return x.narrow(dim, 0, length).roll(-step, dim)
 
 
+def partition_window_linear(mixer: WindowMixer, x: Tensor) -> Tensor:
+    """Pads, partitions in windows, then a grouped 1-D convolution, as the published code has it."""
+    size, heads = mixer.window_size, mixer.heads
+    before = [size - size // 2 if mixer.shifted and side > size else 0 for side in x.shape[2:]]
+    after = [-(side + first) % size for side, first in zip(x.shape[2:], before, strict=True)]
+    padded = F.pad(x, (before[1], after[1], before[0], after[0])).permute(0, 2, 3, 1)
+    batch, height, width, channels = padded.shape
+    shape = batch, height // size, width // size, size, size, channels
+    windows = padded.reshape(batch, height // size, size, width // size, size, channels).transpose(2, 3)
+    windows = windows.reshape(-1, size**2, heads, channels // heads).transpose(1, 2)
+    mixed = F.conv1d(
+        windows.reshape(-1, heads * size**2, channels // heads),
+        mixer.spatial_mlp.weight,
+        mixer.spatial_mlp.bias,
+        groups=heads,
+    )
+    mixed = mixed.reshape(-1, heads, size**2, channels // heads).transpose(1, 2).reshape(shape).transpose(2, 3)
+    mixed = mixed.reshape(padded.shape).permute(0, 3, 1, 2)
+    return mixed.narrow(2, before[0], x.shape[2]).narrow(3, before[1], x.shape[3])
+
+
+def permute_segments(x: Tensor, segments: int, dim: int) -> Tensor:
+    """Reshapes, permutes, reshapes."""
+    batch, channels, height, width = x.shape
+    x = x.reshape(batch, segments, channels // segments, height, width)
+    order = (0, 3, 2, 1, 4) if dim == 2 else (0, 4, 2, 3, 1)
+    return x.permute(order).reshape(batch, channels, height, width)
+
+
 def plain_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int, dim: int) -> Tensor:
     """A 1x1 convolution: nothing moves."""
     return F.conv2d(x, weight, bias)
@@ -102,15 +136,43 @@ def reinterpret_unfold(x: Tensor, region_size: int, step: int, dim: int, length:
     return _reinterpret(x, x.shape[1] // region_size, *sides).narrow(dim, 0, length)
 
 
-NAIVE = Rearrangement(deform_cycle_linear, roll_axial_shift, permute_fold_regions, permute_unfold_regions)
-NOTHING = Rearrangement(plain_linear, stand_still, reinterpret_fold, reinterpret_unfold)
+def reinterpret_window_linear(mixer: WindowMixer, x: Tensor) -> Tensor:
+    """Products as large, over the memory as it lies; only a side that does not divide costs a copy."""
+    size, heads = mixer.window_size, mixer.heads
+    height, width = x.shape[2:]
+    longer = [size if mixer.shifted and side > size else 0 for side in (height, width)]
+    lacking = [-side % size + more for side, more in zip((height, width), longer, strict=True)]
+    if any(lacking):
+        x = F.pad(x, (0, lacking[1], 0, lacking[0]))
+    x = x.permute(0, 2, 3, 1)
+    weight = mixer.spatial_mlp.weight.view(heads, size**2, size**2)
+    mixed = torch.bmm(weight, x.reshape(heads, size**2, -1)).add_(mixer.spatial_mlp.bias.view(heads, size**2, 1))
+    return mixed.view(x.shape).permute(0, 3, 1, 2).narrow(2, 0, height).narrow(3, 0, width)
+
+
+def leave_segments(x: Tensor, segments: int, dim: int) -> Tensor:
+    return x
+
+
+NAIVE = Rearrangement(
+    deform_cycle_linear,
+    roll_axial_shift,
+    permute_fold_regions,
+    permute_unfold_regions,
+    partition_window_linear,
+    permute_segments,
+)
+NOTHING = Rearrangement(
+    plain_linear, stand_still, reinterpret_fold, reinterpret_unfold, reinterpret_window_linear, leave_segments
+)
 
 
 def naive(net: MLPBackbone) -> MLPBackbone:
     """A copy of a backbone with the same weights and numbers, written plainly.
 
-    CycleMLP, AS-MLP and Hire-MLP get :data:`NAIVE` operators; ConvMLP, which rearranges no tokens, runs with each
-    channel's positions side by side in memory (NCHW).
+    CycleMLP, AS-MLP, Hire-MLP, Swin-MLP and Vision Permutator get :data:`NAIVE` operators; ConvMLP, which rearranges no
+    tokens, runs with each channel's positions side by side in memory (NCHW). Sparse-MLP sends every token to all
+    experts. MLP-Mixer and Wave-MLP have no other form.
     """
     net = _rewritten(net, NAIVE)
     net.forward = partial(_plain_forward, net)
@@ -127,9 +189,9 @@ def naive(net: MLPBackbone) -> MLPBackbone:
 def bound(net: MLPBackbone) -> MLPBackbone | None:
     """A copy of a backbone that does all but the token rearrangement, with the same parameters and multiply-adds.
 
-    Its numbers are others. None for ConvMLP, which has no such rearrangement.
+    Its numbers are others. None for families without such a rearrangement.
     """
-    return None if isinstance(net, ConvMLP) else _rewritten(net, NOTHING)
+    return None if isinstance(net, (ConvMLP, MLPMixer, WaveMLP)) else _rewritten(net, NOTHING)
 
 
 def _rewritten(net: MLPBackbone, ops: Rearrangement) -> MLPBackbone:
@@ -141,6 +203,12 @@ def _rewritten(net: MLPBackbone, ops: Rearrangement) -> MLPBackbone:
             module.forward = partial(_axial_shift_mixer, module, ops, net.shift_size, net.dilation)
         elif isinstance(module, HireMixer):
             module.forward = partial(_hire_mixer, module, ops)
+        elif isinstance(module, WindowMixer):
+            module.forward = partial(ops.window_linear, module)
+        elif isinstance(module, PermuteMixer):
+            module.mix = partial(_permute_mixer, module, ops)
+        elif isinstance(module, Experts):
+            module._chosen_experts = partial(_all_experts, module)
     return net
 
 
@@ -174,6 +242,21 @@ def _hire_mixer(mixer: HireMixer, ops: Rearrangement, x: Tensor) -> Tensor:
     along_w = mixer.mlp_w1_norm(mixer.mlp_w1(ops.fold_regions(x, size, step, 3)))
     along_w = ops.unfold_regions(mixer.mlp_w2(F.relu(along_w)), size, step, 3, x.shape[3])
     return mixer.proj(_reweight(mixer.reweight, along_h, along_w, mixer.mlp_c(x)))
+
+
+def _permute_mixer(mixer: PermuteMixer, ops: Rearrangement, x: Tensor) -> Tensor:
+    along_h, along_w = (
+        ops.swap_segments(mlp(ops.swap_segments(x, mixer.segments, dim)), mixer.segments, dim)
+        for mlp, dim in ((mixer.mlp_h, 2), (mixer.mlp_w, 3))
+    )
+    return mixer.proj(_reweight(mixer.reweight, along_h, along_w, mixer.mlp_c(x)))
+
+
+def _all_experts(layer: Experts, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+    hidden = F.gelu(torch.einsum('nc,ehc->enh', x, layer.fc1) + layer.bias1[:, None])
+    mapped = torch.einsum('enh,ech->enc', hidden, layer.fc2) + layer.bias2[:, None]
+    shares = torch.zeros(len(x), len(layer.fc1), dtype=weights.dtype, device=x.device).scatter(1, chosen, weights)
+    return torch.einsum('enc,ne->nc', mapped, shares)
 
 
 def _reweight(layer: nn.Module, *branches: Tensor) -> Tensor:

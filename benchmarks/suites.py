@@ -36,7 +36,10 @@ ALTERNATIVES = {
         type='mmpretrain.ConvNeXt', arch='tiny', out_indices=(0, 1, 2, 3), gap_before_final_norm=False
     ),
 }
-NETWORKS = ('cyclemlp_b1', 'asmlp_tiny', 'hiremlp_tiny', 'convmlp_s')
+NETWORKS = (
+    *('cyclemlp_b1', 'asmlp_tiny', 'hiremlp_tiny', 'convmlp_s'),
+    *('wavemlp_t', 'swinmlp_tiny_c12', 'visionpermutator_s7', 'mlpmixer_s16', 'sparsemlp_s'),
+)
 OPERATORS = ('cycle_linear', 'axial_shift', 'regions')
 
 
@@ -111,10 +114,8 @@ def network_contestants(models: list[str], device: str) -> Iterator[list[Contest
     for model in models:
         # Without stochastic depth, which some families have by default and others have not.
         versions = _versions(mb.build_backbone(model, drop_path_rate=0.0).to(device))
-        # A deformable convolution is not counted, but the plain one in its place is, and is as large.
-        counted = 'bound' if 'bound' in versions else 'naive'
         for kind, net in versions.items():
-            group.append(Contestant(model, kind, partial(_network_step, net), _params(net), kind == counted))
+            group.append(Contestant(model, kind, partial(_network_step, net), _params(net), kind == 'ours'))
     for model, cfg in ALTERNATIVES.items():
         if find_spec(cfg['type'].partition('.')[0]) is None:
             continue

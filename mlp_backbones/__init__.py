@@ -1,4 +1,4 @@
-"""Hierarchical vision MLPs that take any image size, as backbones for mmdet, mmseg and mmpretrain."""
+"""Vision MLPs that take any image size, as backbones for mmdet, mmseg and mmpretrain."""
 
 try:
     import mmengine  # noqa: F401
@@ -11,7 +11,17 @@ except ModuleNotFoundError as error:
     ) from error
 
 from . import checkpoints, ops
-from .backbones import ASMLP, ConvMLP, CycleMLP, HireMLP
+from .backbones import (
+    ASMLP,
+    ConvMLP,
+    CycleMLP,
+    HireMLP,
+    MLPMixer,
+    SparseMLP,
+    SwinMLP,
+    VisionPermutator,
+    WaveMLP,
+)
 from .factory import build_backbone, build_classifier, list_backbones
 from .registry import MODELS
 from .version import __version__
@@ -22,6 +32,11 @@ __all__ = [
     'ConvMLP',
     'CycleMLP',
     'HireMLP',
+    'MLPMixer',
+    'SparseMLP',
+    'SwinMLP',
+    'VisionPermutator',
+    'WaveMLP',
     '__version__',
     'build_backbone',
     'build_classifier',

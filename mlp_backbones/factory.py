@@ -3,7 +3,7 @@
 from typing import Any
 
 from .backbones import FAMILIES, Classifier, MLPBackbone
-from .backbones.arguments import unknown
+from .backbones.arguments import resolve_arch, unknown
 
 
 def list_backbones() -> list[str]:
@@ -48,7 +48,8 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> Class
         if key in kwargs:
             raise ValueError(f'{key}={kwargs[key]!r} is not valid: a classifier uses the last stage with its norm')
     family, kwargs = _resolve(name, kwargs)
-    return Classifier(family(**kwargs, out_indices=(len(family.strides) - 1,), out_norm=True), num_classes)
+    last = len(family.stage_strides(resolve_arch(family, kwargs['arch'])[1])) - 1
+    return Classifier(family(**kwargs, out_indices=(last,), out_norm=True), num_classes)
 
 
 def _resolve(name: str, kwargs: dict) -> tuple[type[MLPBackbone], dict]:

@@ -9,6 +9,7 @@ from mmengine import registry as root
 from mmengine.registry import Registry
 
 from .backbones import FAMILIES
+from .hooks import AuxiliaryLossHook
 from .optim import LayerDecayOptimWrapperConstructor
 
 MODELS = Registry('model', parent=root.MODELS, scope='mlp_backbones', locations=['mlp_backbones.backbones'])
@@ -32,4 +33,6 @@ HOOKS = Registry(
     scope='mlp_backbones',
     locations=['mlp_backbones.engine', 'mlp_backbones.leaderboard.result'],
 )
+HOOKS.register_module(module=AuxiliaryLossHook)
+root.HOOKS.register_module(module=AuxiliaryLossHook)
 LOOPS = Registry('loop', parent=root.LOOPS, scope='mlp_backbones', locations=['mlp_backbones.engine'])

@@ -16,7 +16,7 @@ from benchmarks.__main__ import main
 from benchmarks.comparison import LR
 from benchmarks.measure import count, peak_memory
 from benchmarks.naive import bound, naive
-from benchmarks.suites import SUITES, Row
+from benchmarks.suites import NETWORKS, SUITES, Row
 from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.engine.complexity import complexity
 from tests.backbones.slim import slim
@@ -32,7 +32,7 @@ def test_naive_networks_give_the_same_numbers(family, size):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize('family', ['ASMLP', 'CycleMLP', 'HireMLP'])
+@pytest.mark.parametrize('family', ['ASMLP', 'CycleMLP', 'HireMLP', 'SwinMLP', 'VisionPermutator'])
 def test_bounds_have_the_same_shapes_and_gradients_but_other_numbers(family):
     net = slim(family).double()
     images = torch.rand(2, 3, 61, 83, dtype=torch.float64)
@@ -46,7 +46,7 @@ def test_bounds_have_the_same_shapes_and_gradients_but_other_numbers(family):
 
 def test_what_is_counted_stands_for_the_model():
     row = Row('infer', 'fp32', (224, 224), 1)
-    models = ['cyclemlp_b1', 'asmlp_tiny', 'hiremlp_tiny', 'convmlp_s']
+    models = list(NETWORKS)
     (group,) = SUITES['backbones'].contestants(models, 'cpu')
     for model in models:
         counted = [c for c in group if c.model == model and c.counted]

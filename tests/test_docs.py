@@ -1,5 +1,6 @@
 """What the documentation says in numbers is what the code gives."""
 
+import csv
 import re
 import shlex
 import shutil
@@ -7,12 +8,14 @@ import shutil
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import HOOKS, MODELS, init_default_scope
 
 import mlp_backbones as mb
 from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.engine import load_config
 from mlp_backbones.engine.complexity import complexity
+from mlp_backbones.engine.zoo import load_zoo
+from mlp_backbones.hooks import AuxiliaryLossHook
 from tests.conftest import ROOT, run
 
 FOLDER = ROOT / 'docs' / 'families'
@@ -26,6 +29,7 @@ RUN_BY = {
     '-m mlp_backbones leaderboard': 'leaderboard/test_build.py::test_the_commands',
     '-m benchmarks': 'test_benchmarks.py::test_a_run_writes_what_a_report_renders',
     'tools/convert_checkpoint.py': 'checkpoints/test_convert.py::test_the_tool',
+    'tools/similarity.py': 'engine/test_similarity.py::test_two_variants_with_their_files',
     'tools/export.py': 'test_tools.py::test_export_of_a_variant_and_of_a_segmentor',
     'tools/report.py work_dirs/a': 'test_tools.py::test_train_test_and_report',
     'tools/train.py configs/cyclemlp_maskrcnn_coco.py': 'test_tools.py::test_mask_rcnn_on_coco_from_published_weights',
@@ -48,6 +52,9 @@ def commands():
     return sorted(set(found))
 
 
+OTHER_SIZE = r'^\| `(\w+)` \| (\d+)x(\d+) \| ([\d.]+) G \|'
+
+
 def rows(page):
     return re.findall(r'^\| `(\w+)` \| ([\d,]+) \| ([\d.]+) G \|', page.read_text(), re.M)
 
@@ -59,6 +66,13 @@ def test_page_of_a_family(family):
     for name, parameters, macs in rows(page):
         counted, multiply_adds = complexity(name)
         assert f'{counted:,}' == parameters and f'{multiply_adds / 1e9:.2f}' == macs
+
+
+def test_counts_at_other_sizes():
+    found = [row for page in FOLDER.glob('*.md') for row in re.findall(OTHER_SIZE, page.read_text(), re.M)]
+    assert len(found) >= 9
+    for name, height, width, macs in found:
+        assert f'{complexity(name, (int(height), int(width)))[1] / 1e9:.2f}' == macs, name
 
 
 def test_pictures_are_those_that_the_script_draws(tmp_path):
@@ -140,6 +154,51 @@ def test_example_of_a_family(tmp_path, monkeypatch):
     assert model.extract_feat(torch.zeros(2, 3, 67, 93))[0].shape == (2, 256, 17, 23)
     with pytest.raises(ValueError, match=r'side=4 is not valid: side must be an odd integer'):
         MODELS.build(dict(type='AverageMLP', arch='tiny', side=4))
+
+
+def test_example_of_one_scale(tmp_path):
+    (tmp_path / 'config.py').write_text(blocks('use_in_configs.md', 'python')[1])
+    config = Config.fromfile(tmp_path / 'config.py')
+    init_default_scope('mmdet')
+    model = MODELS.build(config.model).eval()
+    maps = model.extract_feat(torch.zeros(1, 3, 224, 448))
+    assert [tuple(x.shape[1:]) for x in maps[:4]] == [(256, 224 // stride, 448 // stride) for stride in (4, 8, 16, 32)]
+    assert isinstance(HOOKS.build(config.custom_hooks[0]), AuxiliaryLossHook)
+
+
+def test_numbers_of_the_choice_are_those_of_their_sources():
+    """Measured ones of the comparison and of the speed tables, reported ones of the zoo."""
+    page = (ROOT / 'docs' / 'choosing.md').read_text()
+    with (ROOT / 'docs' / 'leaderboard' / 'digits.csv').open() as file:
+        measured = {row['config']: row for row in csv.DictReader(file)}
+    trained = re.findall(r'^\| ([\w-]+) \| ([\d.]+ ± .*) \| (\d+) ms \|$', page, re.M)
+    assert len(trained) == 7
+    for network, cells, step in trained:
+        kind = re.sub(r'\W', '', network).lower()
+        detector, segmentor = (measured[f'{head}_{kind}-matched_digits'] for head in ('mask-rcnn', 'upernet'))
+        expected = [(detector, 'box AP'), (detector, 'mask AP'), (segmentor, 'mIoU')]
+        assert cells.split(' | ') == [f'{float(row[m]):.1f} ± {float(row[f"{m} std"]):.1f}' for row, m in expected]
+        assert step == f'{float(detector["train_ms"]):.0f}'
+
+    performance = (ROOT / 'docs' / 'performance.md').read_text()
+    timed = re.findall(r'^\| (\S+) \| (\d+) \| (\d+) \| ([\d.]+) \|$', page, re.M)
+    assert len(timed) == 4
+    for network, *times, gain in timed:
+        for size, ms in zip(('512x512', '800x1216'), times, strict=True):
+            assert re.search(rf'^\| {network} \| {size} \| {ms} \|', performance, re.M), network
+        assert re.search(rf'^\| {network} \| \d+ \| \d+ \| {gain} \|', performance, re.M), network
+    others = re.search(r'In the same run ResNet-50 took (\d+ and \d+), Swin-T (\d+ and \d+)\.', page)
+    assert f'ResNet-50 {others[1]},' in performance and f'Swin-T {others[2]}.' in performance
+
+    zoo = load_zoo(ROOT)
+    reported = re.findall(r'^\| \[(\S+)\]\(\S+\) \| ([\d.]+) M \| ([\d.]+) G \| ([\d./ ]+) \|$', page, re.M)
+    assert len(reported) >= 9
+    for name, parameters, macs, numbers in reported:
+        found = [row for row in zoo if row.name == name]
+        assert f'{found[0].parameters / 1e6:.1f} {found[0].macs / 1e9:.1f}' == f'{parameters} {macs}', name
+        wanted = [float(number) for number in numbers.split(' / ')]
+        metrics = ('box AP', 'mask AP', 'mIoU', 'mIoU (ms+flip)')
+        assert wanted in [[row.metrics[m] for m in metrics if m in row.metrics] for row in found], name
 
 
 def test_the_counting_tool():

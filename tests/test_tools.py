@@ -16,7 +16,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mlp_backbones as mb
-from mlp_backbones.checkpoints.key_maps import official_name
+from mlp_backbones.checkpoints.key_maps import official_names
 from mlp_backbones.datasets import write_digit_scenes
 from tests.conftest import ROOT, TINY, run
 
@@ -165,7 +165,8 @@ def coco(tmp_path):
         (tmp_path / f'data/coco/annotations/instances_{split}2017.json').write_text(json.dumps(content))
         (scenes / 'images' / split).rename(tmp_path / f'data/coco/{split}2017')
     net = mb.build_backbone('CycleMLP', arch='b2', out_indices=(3,))
-    weights = {official_name('CycleMLP', name): tensor for name, tensor in net.state_dict().items()}
+    names = official_names('CycleMLP', net.state_dict())
+    weights = {names[name]: tensor for name, tensor in net.state_dict().items()}
     weights = {key.replace('norm6', 'norm') if key.startswith('norm6') else key: t for key, t in weights.items()}
     torch.save({'model': weights}, tmp_path / 'CycleMLP_B2.pth')
     return tmp_path

@@ -37,11 +37,17 @@ PARTS = {
         'docs/examples/index',
     ),
     'Networks': (
+        'docs/choosing',
         'docs/zoo',
         'docs/families/asmlp',
         'docs/families/convmlp',
         'docs/families/cyclemlp',
         'docs/families/hiremlp',
+        'docs/families/mlpmixer',
+        'docs/families/sparsemlp',
+        'docs/families/swinmlp',
+        'docs/families/visionpermutator',
+        'docs/families/wavemlp',
         'docs/recipes',
     ),
     'Measured': (

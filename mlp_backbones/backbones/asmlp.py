@@ -5,20 +5,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..ops import axial_linear, gelu, group_norm_gelu, pad_to_multiple
+from ..layers import PatchEmbed, PatchMerging, SampleNorm
+from ..ops import axial_linear, gelu
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
-
-
-class SampleNorm(nn.GroupNorm):
-    """One group: mean and variance over C, H and W of each sample (eps 1e-5); then GELU, where asked for."""
-
-    def __init__(self, channels: int, gelu: bool = False):
-        super().__init__(1, channels)
-        self.gelu = gelu
-
-    def forward(self, x: Tensor) -> Tensor:
-        return group_norm_gelu(x, self.weight, self.bias, self.eps, self.gelu)
 
 
 class AxialLinear(nn.Conv2d):
@@ -39,33 +29,6 @@ class AxialLinear(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return axial_linear(x, self.weight, self.bias, self.shift_size, self.dim, self.shift_dilation)
-
-
-class PatchEmbed(nn.Module):
-    """Patches of 4x4 pixels, zeros completing the last ones: ``[B, C, H, W]`` to a quarter of the size."""
-
-    def __init__(self, in_channels: int, channels: int):
-        super().__init__()
-        self.proj = nn.Conv2d(in_channels, channels, 4, 4)
-        self.norm = SampleNorm(channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.proj(pad_to_multiple(x, 4)))
-
-
-class PatchMerging(nn.Module):
-    """Four neighbours side by side in the channels, then a linear map to ``out_channels``: half the size."""
-
-    def __init__(self, channels: int, out_channels: int):
-        super().__init__()
-        self.norm = SampleNorm(4 * channels)
-        self.reduction = nn.Conv2d(4 * channels, out_channels, 1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = pad_to_multiple(x, 2)
-        # The published order of the phases: rows run fastest.
-        phases = [x[:, :, row::2, column::2] for column in (0, 1) for row in (0, 1)]
-        return self.reduction(self.norm(torch.cat(phases, 1)))
 
 
 class AxialShiftMixer(nn.Module):
@@ -118,7 +81,7 @@ class ASMLP(MLPBackbone):
         super().__init__(arch, **kwargs)
 
     def make_stem(self, in_channels: int) -> nn.Module:
-        return PatchEmbed(in_channels, self.arch['dims'][0])
+        return PatchEmbed(in_channels, self.arch['dims'][0], 4, SampleNorm)
 
     def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
         dims, ratio = self.arch['dims'], self.arch['mlp_ratios'][index]
@@ -127,7 +90,7 @@ class ASMLP(MLPBackbone):
             Block(channels, AxialShiftMixer(channels, self.shift_size, self.dilation), SampleNorm, ratio, rate)
             for rate in drop_paths
         ]
-        return Stage(blocks, PatchMerging(dims[index - 1], channels) if index else None, with_cp)
+        return Stage(blocks, PatchMerging(dims[index - 1], channels, SampleNorm) if index else None, with_cp)
 
     def make_out_norm(self, channels: int) -> nn.Module:
         return SampleNorm(channels)

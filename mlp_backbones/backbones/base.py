@@ -95,13 +95,14 @@ def _say_backends(device: str) -> None:
 
 
 class MLPBackbone(BaseModule):
-    """A hierarchical vision MLP: any image ``[B, C, H, W]`` to a tuple of maps, one for each of ``out_indices``.
+    """A vision MLP: any image ``[B, C, H, W]`` to a tuple of maps, one for each of ``out_indices``.
 
     Output ``i``, of stage ``i``, is ``[B, out_channels, ~H / out_strides, ~W / out_strides]``, at least 1x1 and within
     one of the exact quotient. Stages beyond the last one in ``out_indices`` are not built, so that no parameter is ever
     without a gradient.
 
-    A family gives its table of ``variants`` and the three ``make_*`` methods, and may override ``init_layer``.
+    A family gives its table of ``variants`` and the three ``make_*`` methods, and may override ``init_layer``. In a
+    network of one scale every block is a stage.
 
     No size needs to divide by anything: detectors may use ``pad_size_divisor=1``, with which an image in a batch of its
     own gets the numbers of the unpadded image. In a batch that pads it to a common size it gets others, in every
@@ -110,7 +111,8 @@ class MLPBackbone(BaseModule):
     Args:
         arch: name of a published variant, or a dict of one's own with the keys of ``variants``.
         in_channels: channels of the image. Default 3.
-        out_indices: which stages (0 to 3) to return, in rising order. Default all four.
+        out_indices: which stages to return, counted from 0, in rising order. Default None: all four; of more than four
+            every quarter's last.
         drop_path_rate: stochastic depth of the last block; it rises linearly from 0 at the first. Default 0.
         frozen_stages: -1 freezes nothing, 0 the stem, ``i`` the stem and the first ``i`` stages with their output
             norms, as in mmdet's Swin (mmpretrain's counts from the first stage instead). Frozen parts get no
@@ -132,7 +134,6 @@ class MLPBackbone(BaseModule):
 
     variants: ClassVar[dict[str, dict]]
     arch_defaults: ClassVar[dict] = {}
-    strides: ClassVar[tuple[int, ...]] = (4, 8, 16, 32)
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
     inference_format: ClassVar[torch.memory_format | None] = None  # where another one is faster without gradients
 
@@ -140,7 +141,7 @@ class MLPBackbone(BaseModule):
         self,
         arch: str | dict,
         in_channels: int = 3,
-        out_indices: Sequence[int] = (0, 1, 2, 3),
+        out_indices: Sequence[int] | None = None,
         drop_path_rate: float = 0.0,
         frozen_stages: int = -1,
         norm_eval: bool = False,
@@ -149,7 +150,10 @@ class MLPBackbone(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ):
         self.arch_name, self.arch = resolve_arch(type(self), arch)
+        self.strides = self.stage_strides(self.arch)
         num_stages = len(self.strides)
+        if out_indices is None:
+            out_indices = sorted({max(num_stages * quarter // 4, 1) - 1 for quarter in (1, 2, 3, 4)})
         check('in_channels', in_channels, 'an integer of at least 1', type(in_channels) is int and in_channels > 0)
         check(
             'out_indices',
@@ -216,13 +220,22 @@ class MLPBackbone(BaseModule):
     def init_layer(layer: nn.Module) -> None:
         """Initialises one layer as the paper does; by default as torch does."""
 
+    @classmethod
+    def stage_strides(cls, arch: dict) -> tuple[int, ...]:
+        """Stride of each dense output, in pixels of the image."""
+        return (4, 8, 16, 32)
+
     def stage_channels(self) -> tuple[int, ...]:
         """Width of each dense output."""
         return tuple(self.arch['dims'])
 
+    def stage_depths(self) -> tuple[int, ...]:
+        """Number of blocks in each stage."""
+        return tuple(self.arch['depths'])
+
     def drop_path_rates(self, rate: float) -> list[list[float]]:
         """Stochastic depth of every block by stage: linear from 0 to ``rate`` over the whole network."""
-        depths = self.arch['depths']
+        depths = self.stage_depths()
         rates = (rate * k / max(sum(depths) - 1, 1) for k in count())
         return [list(islice(rates, depth)) for depth in depths]
 
@@ -286,7 +299,7 @@ class MLPBackbone(BaseModule):
     def fuse(self) -> 'MLPBackbone':
         """Folds BatchNorms into the convolutions beside them, in place: the same numbers, faster, for inference alone.
 
-        AS-MLP and CycleMLP have none to fold. Load weights before: folded ones have other names and values.
+        Families of other norms have none to fold. Load weights before: folded ones have other names and values.
 
         Returns:
             the backbone itself, in eval mode; to train it from then on is an error.

@@ -7,7 +7,7 @@ class Classifier(nn.Module):
     """Backbone (last stage with its norm), global average, linear: the networks of the papers' ImageNet tables.
 
     Args:
-        backbone: a backbone with ``out_indices=(3,)``.
+        backbone: a backbone whose only output is its last stage.
         num_classes: width of the result. Default 1000.
 
     Raises:

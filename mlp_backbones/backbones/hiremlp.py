@@ -19,15 +19,8 @@ Norm = Callable[[int], nn.Module]
 class ConvNormAct(ConvEmbed):
     """Convolutional embedding, norm, ReLU."""
 
-    def __init__(self, in_channels: int, out_channels: int, norm: Norm, **kwargs: int):
-        super().__init__(in_channels, out_channels, **kwargs)
-        self.norm = norm(out_channels)
-
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(super().forward(x)))
-
-    def fuse(self) -> None:
-        self.norm = fold_norm_after(self.proj, self.norm)
+        return F.relu(super().forward(x))
 
 
 class HireMixer(nn.Module):
@@ -151,15 +144,15 @@ class HireMLP(MLPBackbone):
     ):
         by_stage = dict(region_size=region_size, step_stride=step_stride, step_dilation=step_dilation)
         for name, values in by_stage.items():
-            ok = isinstance(values, (tuple, list)) and len(values) == len(self.strides)
+            ok = isinstance(values, (tuple, list)) and len(values) == 4
             ok = ok and all(type(value) is int and value > 0 for value in values)
-            check(name, values, f'{len(self.strides)} integers of at least 1', ok)
+            check(name, values, '4 integers of at least 1', ok)
         self.region_size, self.step_stride, self.step_dilation = map(tuple, by_stage.values())
         self.norm = partial(build_norm, norm_cfg or dict(type='BN'))
         super().__init__(arch, **kwargs)
 
     def make_stem(self, in_channels: int) -> nn.Module:
-        return ConvNormAct(in_channels, self.arch['dims'][0], self.norm, kernel_size=7, stride=4, padding=2)
+        return ConvNormAct(in_channels, self.arch['dims'][0], 7, stride=4, padding=2, norm=self.norm)
 
     def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
         dims, ratio = self.arch['dims'], self.arch['mlp_ratios'][index]
@@ -171,7 +164,7 @@ class HireMLP(MLPBackbone):
             blocks.append(HireBlock(channels, mixer, self.norm, ratio, rate))
         downsample = None
         if index:
-            downsample = ConvNormAct(dims[index - 1], channels, self.norm, kernel_size=3, stride=2, padding=1)
+            downsample = ConvNormAct(dims[index - 1], channels, 3, stride=2, padding=1, norm=self.norm)
         return Stage(blocks, downsample, with_cp)
 
     def make_out_norm(self, channels: int) -> nn.Module:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..backbones import FAMILIES
-from .identify import Identity, identify
-from .key_maps import is_constant, official_name, official_tensors
+from .identify import Identity, identify, last_stage
+from .key_maps import is_constant, is_published, official_names, official_tensors
 from .read import CheckpointError, find_state_dict
 
 Layout = Literal['mmpretrain', 'backbone', 'official']
@@ -28,7 +28,8 @@ def convert(content: Mapping, to: Layout = 'mmpretrain', ema: bool = False) -> t
         (content of the new file, what network it is, names of the tensors that were left out).
 
     Raises:
-        CheckpointError: if the tensors are of no network of this package.
+        CheckpointError: if the tensors are of no network of this package, or of one that has no official layout, if
+            that is asked for.
     """
     state = find_state_dict(content, ema=ema)
     identity = identify(state)
@@ -36,6 +37,11 @@ def convert(content: Mapping, to: Layout = 'mmpretrain', ema: bool = False) -> t
         raise CheckpointError(
             f'the checkpoint holds no network of this package ({", ".join(FAMILIES)}): its tensors are named '
             f'{", ".join(list(state)[:3])}, ...'
+        )
+    if to == 'official' and not is_published(identity.family):
+        raise CheckpointError(
+            f'no weights of {identity.family} were published, so that there is no official layout: '
+            f'convert to mmpretrain or backbone'
         )
     backbone = {name: state[key] for name, key in identity.names.items()}
     head = {part: state[key] for part in ('weight', 'bias') for key in _head_keys(part) if key in state}
@@ -57,7 +63,8 @@ def convert(content: Mapping, to: Layout = 'mmpretrain', ema: bool = False) -> t
 
 
 def _official(identity: Identity, backbone: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> dict:
-    last = f'out_norms.{len(FAMILIES[identity.family].strides) - 1}.'
+    last = f'out_norms.{last_stage(backbone)}.'
+    names = official_names(identity.family, backbone)
     # A classifier has one norm, a dense network one for each output.
     classifier = all(name.startswith(last) for name in backbone if name.startswith('out_norms.'))
     tensors: dict[str, Tensor] = {}
@@ -65,9 +72,9 @@ def _official(identity: Identity, backbone: Mapping[str, Tensor], head: Mapping[
         if classifier and name.startswith(last):
             tensors[f'norm.{name.removeprefix(last)}'] = tensor
         else:
-            tensors |= official_tensors(identity.family, official_name(identity.family, name), tensor)
+            tensors |= official_tensors(identity.family, names[name], tensor)
     tensors |= {f'head.{part}': tensor for part, tensor in head.items()}
-    return tensors if identity.family == 'ConvMLP' else {'model': tensors}
+    return tensors if identity.family in ('ConvMLP', 'MLPMixer') else {'model': tensors}
 
 
 def _as_here(name: str, tensor: Tensor) -> Tensor:

@@ -1,15 +1,16 @@
 """Tells from names and shapes which network a file holds."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from ..backbones import FAMILIES
-from .key_maps import official_name
+from .key_maps import official_names
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,18 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
     Returns:
         The identity, or None if no family here has such names.
     """
-    own = any(name.startswith('stem.') for name in state)
+    own = is_own(state)
     depth = min(1 + max((int(n) for name in state for n in re.findall(r'\d+', name)), default=0), 99)
     found: list[Identity] = []
     for family in FAMILIES:
-        names = {name: name if own else official for name, official in _possible_names(family, depth).items()}
-        if not own:
-            names |= last_norm(FAMILIES[family], state)
-        names = {name: given for name, given in names.items() if given in state}
-        found.append(Identity(family, None, own, names))
+        if own:
+            kinds = {_kind(name) for possible in _possible_names(family, 1) for name in possible}
+            found.append(Identity(family, None, own, {name: name for name in state if _kind(name) in kinds}))
+            continue
+        for possible in _possible_names(family, depth):
+            names = {name: official for name, official in possible.items() if official in state}
+            names |= last_norm(last_stage(names), state)
+            found.append(Identity(family, None, own, names))
     best = max(found, key=lambda identity: len(identity.names))
     if not any(name.startswith('stages.') for name in best.names):
         return None
@@ -63,9 +67,18 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
     return Identity(best.family, arch, own, best.names)
 
 
-def last_norm(family: type, state: Mapping[str, Tensor]) -> dict[str, str]:
+def is_own(names: Iterable[str]) -> bool:
+    """Whether the tensors of a backbone are named as here rather than as published."""
+    return {'stem', 'stages'} <= {name.split('.')[0] for name in names}
+
+
+def last_stage(names: Iterable[str]) -> int:
+    """The last stage that names of this package speak of; -1 if they speak of none."""
+    return max((int(name.split('.')[1]) for name in names if name.startswith('stages.')), default=-1)
+
+
+def last_norm(last: int, state: Mapping[str, Tensor]) -> dict[str, str]:
     """Names here to published names of a classifier's norm, which does the work of the last output norm."""
-    last = len(family.strides) - 1
     return {f'out_norms.{last}.{name[5:]}': name for name in state if name.startswith('norm.')}
 
 
@@ -77,18 +90,26 @@ def squeezed(tensor: Tensor) -> tuple[int, ...]:
     return shape
 
 
+def _kind(name: str) -> str:
+    """A name without the numbers of stages, blocks and the like."""
+    return re.sub(r'\.\d+(?=\.)', '.#', name)
+
+
 @lru_cache
-def _possible_names(family: str, depth: int) -> dict[str, str]:
-    """Names here to published names, in a network whose stages all have ``depth`` blocks."""
-    variant = next(iter(FAMILIES[family].variants.values()))
-    depths = {
-        key: depth if isinstance(value, int) else (depth,) * len(value)
-        for key, value in variant.items()
-        if 'depth' in key
-    }
-    with torch.device('meta'):
-        net = FAMILIES[family](arch={**variant, **depths}, out_norm=True)
-    return {name: official_name(family, name) for name in net.state_dict()}
+def _possible_names(family: str, depth: int) -> list[dict[str, str]]:
+    """Names here to published names, in networks whose stages all have ``depth`` blocks; one for every set of parts."""
+    possible = {}
+    for variant in FAMILIES[family].variants.values():
+        # In a network of one scale every block is a stage.
+        repeated = 'stages|out_norms' if 'depth' in variant else 'blocks'
+        depths = {k: 1 if isinstance(v, int) else (1,) * len(v) for k, v in variant.items() if 'depth' in k}
+        with torch.device('meta'):
+            names = FAMILIES[family](arch={**variant, **depths}, out_norm=True).state_dict()
+        if (parts := frozenset(names)) not in possible:
+            found = [re.match(rf'(.*\b(?:{repeated})\.)0(\..*)', name) or name for name in names]
+            numbered = ([m] if isinstance(m, str) else [f'{m[1]}{i}{m[2]}' for i in range(depth)] for m in found)
+            possible[parts] = official_names(family, chain.from_iterable(numbered))
+    return list(possible.values())
 
 
 @lru_cache

@@ -5,15 +5,14 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ..backbones import FAMILIES
-from .identify import identify, label, last_norm, squeezed
-from .key_maps import is_constant, official_name
+from ..backbones import FAMILIES, MLPBackbone
+from .identify import identify, is_own, label, last_norm, squeezed
+from .key_maps import is_constant, official_names
 from .read import CheckpointError, find_state_dict, read_checkpoint
 
 
@@ -52,7 +51,7 @@ def load_published(
     """Loads a published checkpoint, or one of our own, into a backbone or classifier.
 
     The model is left as it was if anything raises. The classifier's last norm goes to a backbone only where it
-    plays that role, with ``out_indices=(3,)``; the published dense networks start theirs afresh too.
+    plays that role, where the last stage is the only output; the published dense networks start theirs afresh too.
 
     Args:
         model: a backbone of this package, or a module with one as ``model.backbone``.
@@ -71,7 +70,7 @@ def load_published(
     content = source if isinstance(source, Mapping) else read_checkpoint(source)
     given = find_state_dict(content, prefix, ema)
     backbone = getattr(model, 'backbone', model)
-    family = next((name for name, kind in FAMILIES.items() if isinstance(backbone, kind)), None)
+    family = next((kind.__name__ for kind in type(backbone).__mro__ if kind in FAMILIES.values()), None)
     if family is None:
         raise CheckpointError(
             f'{type(model).__name__} is not a backbone of this package, nor does it hold one as `backbone`: '
@@ -79,12 +78,12 @@ def load_published(
         )
     inner = '' if backbone is model else 'backbone.'
 
-    own_format = any(key.startswith('stem.') for key in given)
-    rename = str if own_format else partial(official_name, family)
-    names = {name: rename(name) for name in backbone.state_dict()}
-    if backbone.out_indices == (len(backbone.strides) - 1,):
-        names |= {name: key for name, key in last_norm(backbone, given).items() if name in names}
-    block_prefixes = tuple({rename(name[: name.index('.blocks.') + 8]) for name in names if '.blocks.' in name})
+    names = {name: name for name in backbone.state_dict()}
+    if not is_own(given):
+        names = official_names(family, names)
+    last = len(backbone.strides) - 1
+    if backbone.out_indices == (last,):
+        names |= {name: key for name, key in last_norm(last, given).items() if name in names}
     names = {inner + name: key for name, key in names.items()}
     if inner:
         names |= {name: _head_name(name, given) for name in model.state_dict() if not name.startswith(inner)}
@@ -109,7 +108,8 @@ def load_published(
     trunk = [n for n in names if n.startswith((f'{inner}stem.', f'{inner}stages.'))]
     problems = wrong + [f'it lacks {names[n]}' for n in trunk if n not in fitting]
     # A deeper variant of the same widths holds all that the model asks for, and more.
-    problems += [f'the model has no place for {k}' for k in unexpected if k.startswith(block_prefixes)]
+    blocks = _blocks(backbone, given) if unexpected else ()
+    problems += [f'the model has no place for {k}' for k in unexpected if k in blocks]
     if any(n not in fitting for n in trunk) or len(problems) > len(wrong):
         held, model_name = identify(given), label(family, backbone.arch_name)
         holds = str(held or 'no network of this package')
@@ -165,6 +165,14 @@ def load_trained(model: nn.Module, source: str | Path) -> dict:
         )
     model.load_state_dict(given)
     return content
+
+
+def _blocks(backbone: MLPBackbone, given: Mapping[str, Tensor]) -> set[str]:
+    """Names in ``given`` of blocks in stages that the backbone has built, or that its arch has not."""
+    identity = identify(given)
+    stages = {name: int(name.split('.')[1]) for name in identity.names if '.blocks.' in name} if identity else {}
+    built, all_of_arch = len(backbone.stages), len(backbone.strides)
+    return {identity.names[name] for name, stage in stages.items() if not built <= stage < all_of_arch}
 
 
 def _head_name(name: str, given: Mapping[str, Tensor]) -> str:

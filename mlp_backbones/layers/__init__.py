@@ -1,10 +1,10 @@
 """Modules that several families share. All work on ``[B, C, H, W]`` in any memory format."""
 
 from .drop_path import DropPath
-from .embed import ConvEmbed
+from .embed import ConvEmbed, PatchEmbed, PatchMerging
 from .fuse import fold_norm_after, fold_norm_before
 from .mlp import Mlp
-from .norm import LayerNorm2d, build_norm
+from .norm import LayerNorm2d, SampleNorm, build_norm
 from .reweight import Reweight
 
 __all__ = [
@@ -12,7 +12,10 @@ __all__ = [
     'DropPath',
     'LayerNorm2d',
     'Mlp',
+    'PatchEmbed',
+    'PatchMerging',
     'Reweight',
+    'SampleNorm',
     'build_norm',
     'fold_norm_after',
     'fold_norm_before',

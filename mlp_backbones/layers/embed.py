@@ -1,11 +1,14 @@
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from ..ops import pad_end
+from ..ops import pad_end, pad_to_multiple, sides
+from .fuse import fold_norm_after
 
 
 class ConvEmbed(nn.Module):
-    """Patch embedding or downsampling by an overlapping convolution: ``[B, C, H, W]`` to a coarser grid.
+    """Patch embedding or downsampling by a convolution: ``[B, C, H, W]`` to a coarser grid.
 
     A map smaller than the kernel is padded with zeros at the right and bottom, so that any size runs.
 
@@ -15,16 +18,70 @@ class ConvEmbed(nn.Module):
         kernel_size: side of the kernel in pixels.
         stride: the grid gets coarser by this factor.
         padding: zeros on each side, in pixels.
+        norm: makes the norm that follows from the number of channels. Default None: there is none.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, padding: int):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        padding: int,
+        norm: Callable[[int], nn.Module] | None = None,
+    ):
         super().__init__()
         self.proj = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
-        self.smallest = kernel_size - 2 * padding
+        self.norm = norm(out_channels) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.smallest > 1:
-            # torch.jit.trace, which counters of operations use, has tensors there.
-            sides = map(int, x.shape[2:]) if torch.jit.is_tracing() else x.shape[2:]
-            x = pad_end(x, *(torch.sym_max(self.smallest - side, 0) for side in sides))
-        return self.proj(x)
+        return self.norm(self.proj(self.pad(x)))
+
+    def pad(self, x: Tensor) -> Tensor:
+        smallest = self.proj.kernel_size[0] - 2 * self.proj.padding[0]
+        return pad_end(x, *(torch.sym_max(smallest - side, 0) for side in sides(x))) if smallest > 1 else x
+
+    def fuse(self) -> None:
+        self.norm = fold_norm_after(self.proj, self.norm)
+
+
+class PatchEmbed(ConvEmbed):
+    """Patches side by side, zeros completing the last ones: ``[B, C, H, W]`` to ``[B, C', ~H / P, ~W / P]``.
+
+    Args:
+        in_channels: width of the input.
+        out_channels: width of the output.
+        patch_size: side P of a patch in pixels.
+        norm: as in :class:`ConvEmbed`. Default None.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, patch_size: int, norm: Callable[[int], nn.Module] | None = None
+    ):
+        super().__init__(in_channels, out_channels, patch_size, patch_size, 0, norm)
+
+    def pad(self, x: Tensor) -> Tensor:
+        return pad_to_multiple(x, self.proj.kernel_size[0])
+
+
+class PatchMerging(nn.Module):
+    """Four neighbours side by side in the channels, norm, linear map: half the size.
+
+    Source: Swin Transformer, arXiv 2103.14030, section 3.1.
+
+    Args:
+        channels: width of the input.
+        out_channels: width of the output.
+        norm: makes a norm layer from the number of channels.
+    """
+
+    def __init__(self, channels: int, out_channels: int, norm: Callable[[int], nn.Module]):
+        super().__init__()
+        self.norm = norm(4 * channels)
+        self.reduction = nn.Conv2d(4 * channels, out_channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = pad_to_multiple(x, 2)
+        # The published order of the phases: rows run fastest.
+        phases = [x[:, :, row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        return self.reduction(self.norm(torch.cat(phases, 1)))

@@ -1,18 +1,41 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..ops import group_norm_gelu
+
 _NORMS = {'BN': nn.BatchNorm2d, 'BN2d': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNorm, 'GN': nn.GroupNorm}
 
 
 class LayerNorm2d(nn.LayerNorm):
-    """LayerNorm over the channels of ``[B, C, H, W]``, at every position alone (eps 1e-5)."""
+    """LayerNorm over the channels of ``[B, C, H, W]``, at every position alone.
 
-    def __init__(self, channels: int):
-        super().__init__(channels)
+    Args:
+        channels: width of the map.
+        eps: added to the variance. Default 1e-5.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__(channels, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.permute(0, 2, 3, 1)
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
+
+
+class SampleNorm(nn.GroupNorm):
+    """GroupNorm of one group: mean and variance over C, H and W of each sample (eps 1e-5).
+
+    Args:
+        channels: width of the map.
+        gelu: whether GELU follows. Default False.
+    """
+
+    def __init__(self, channels: int, gelu: bool = False):
+        super().__init__(1, channels)
+        self.gelu = gelu
+
+    def forward(self, x: Tensor) -> Tensor:
+        return group_norm_gelu(x, self.weight, self.bias, self.eps, self.gelu)
 
 
 def build_norm(norm_cfg: dict, channels: int) -> nn.Module:

@@ -2,20 +2,23 @@
 
 from .activation import gelu
 from .backends import backend, form, use_backend
+from .native_grid import SPATIAL_RULES, on_native_grid
 from .neighbours import gather_neighbours, neighbour_weights
 from .norm import group_norm_gelu
-from .pad import pad_end, pad_to_multiple
+from .pad import crop, pad_end, pad_to_multiple, sides
 from .precision import autocast_once
 from .regions import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
 from .shift import axial_linear, axial_shift, cycle_linear, cycle_shift
 
 __all__ = [
+    'SPATIAL_RULES',
     'add_unfolded',
     'autocast_once',
     'average_of_unfolded',
     'axial_linear',
     'axial_shift',
     'backend',
+    'crop',
     'cycle_linear',
     'cycle_shift',
     'fold_regions',
@@ -24,8 +27,10 @@ __all__ = [
     'gelu',
     'group_norm_gelu',
     'neighbour_weights',
+    'on_native_grid',
     'pad_end',
     'pad_to_multiple',
+    'sides',
     'unfold_regions',
     'use_backend',
 ]

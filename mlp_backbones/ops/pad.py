@@ -1,8 +1,15 @@
 """Zero padding that leaves compiled and exported graphs free of sizes."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+def sides(x: Tensor) -> Sequence[int]:
+    """Height and width of ``[B, C, H, W]`` to reckon with; torch.jit.trace, which counters use, has tensors there."""
+    return [int(side) for side in x.shape[2:]] if torch.jit.is_tracing() else x.shape[2:]
 
 
 def pad_end(x: Tensor, rows: int, columns: int) -> Tensor:
@@ -20,6 +27,15 @@ def pad_end(x: Tensor, rows: int, columns: int) -> Tensor:
     if torch.compiler.is_compiling() or rows or columns:
         return F.pad(x, (0, columns, 0, rows))
     return x
+
+
+def crop(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    """``height`` rows from ``top`` on and ``width`` columns from ``left`` on of ``[B, C, H, W]``."""
+    if torch.compiler.is_compiling():
+        # A slice is asked how it lies in memory, which would fix sizes in a traced graph.
+        rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
+        return x.index_select(2, top + rows).index_select(3, left + columns)
+    return x[:, :, top : top + height, left : left + width]
 
 
 def pad_to_multiple(x: Tensor, divisor: int) -> Tensor:

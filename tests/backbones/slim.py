@@ -11,16 +11,40 @@ DIMS, DEPTHS = (8, 12, 16, 20), (1, 2, 2, 1)
 OUT_INDICES = [subset for n in range(1, 5) for subset in combinations(range(4), n)]
 
 
+# By key of an arch; the networks have four stages.
+SMALL = dict(
+    dims=DIMS,
+    depths=DEPTHS,
+    mlp_ratios=(2, 2, 2, 2),
+    stem_dim=8,
+    conv_depth=1,
+    heads=(2, 3, 4, 5),
+    window_size=2,  # more than one window in every stage of the graphs' images: one alone would be fixed there
+    dim=8,
+    depth=4,
+    patch_size=4,
+    native_size=16,
+    segments=(4, 3, 4, 2),
+    steps=(1, 2, 1),
+    sparse_tokens=20,
+    sparse_dim=12,
+    token_experts=3,
+    token_hidden=8,
+    channel_experts=3,
+    channel_hidden=8,
+)
+
+
 def slim_arch(family: str) -> dict:
     """Few channels and blocks, for a family that is registered now or later."""
+    kind = FAMILIES[family]
 
     def shrink(key: str, value: object) -> object:
-        small = next((s for word, s in (('dim', DIMS), ('depth', DEPTHS), ('ratio', (2,) * 4)) if word in key), None)
-        if small is None:
-            return value
-        return small[-len(value) :] if isinstance(value, tuple) else small[0]
+        small = SMALL.get(key, value)
+        return small[-len(value) :] if isinstance(value, tuple) else small
 
-    return {key: shrink(key, value) for key, value in next(iter(FAMILIES[family].variants.values())).items()}
+    arch = {key: shrink(key, value) for key, value in (kind.arch_defaults | next(iter(kind.variants.values()))).items()}
+    return {**arch, 'depths': (2, 2)} if family == 'SparseMLP' else arch
 
 
 def slim(family: str, **kwargs) -> MLPBackbone:

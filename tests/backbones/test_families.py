@@ -1,14 +1,19 @@
 """What one family has and the others have not: its variants, arguments, norms and initialisation."""
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
 
 import mlp_backbones as mb
+from mlp_backbones.backbones.swinmlp import WindowMixer
+from mlp_backbones.backbones.visionpermutator import PermuteMixer
 from mlp_backbones.layers import DropPath, LayerNorm2d, Mlp
 from mlp_backbones.ops import axial_shift
-from tests.backbones.slim import DEPTHS, DIMS, loss_of, slim
+from tests.backbones.slim import DEPTHS, DIMS, loss_of, slim, slim_arch
 
+SWIN = dict(dims=DIMS, depths=DEPTHS, heads=(2, 2, 2, 2), window_size=2)
 MILLIONS = {
     'asmlp_tiny': 28.3,
     'asmlp_small': 49.6,
@@ -25,10 +30,27 @@ MILLIONS = {
     'hiremlp_small': 33.1,
     'hiremlp_base': 58.2,
     'hiremlp_large': 95.7,
+    'mlpmixer_s32': 19.1,
+    'mlpmixer_s16': 18.5,
+    'mlpmixer_b16': 59.9,
+    'mlpmixer_l16': 208.2,
+    'swinmlp_tiny_c6': 22.7,
+    'swinmlp_tiny_c12': 21.2,
+    'swinmlp_tiny_c24': 20.4,
+    'swinmlp_base': 60.7,
+    'visionpermutator_s14': 29.9,
+    'visionpermutator_s7': 25.1,
+    'visionpermutator_m7': 55.3,
+    'visionpermutator_l7': 87.8,
+    'wavemlp_t': 17.2,
+    'wavemlp_t_dw': 15.3,
+    'wavemlp_s': 30.7,
+    'wavemlp_m': 44.1,
+    'wavemlp_b': 63.6,
 }
 
 
-@pytest.mark.parametrize('name', mb.list_backbones())
+@pytest.mark.parametrize('name', [n for n in mb.list_backbones() if not n.startswith('sparsemlp')])
 def test_published_parameter_counts(name):
     with torch.device('meta'):
         net = mb.build_classifier(name)
@@ -39,7 +61,7 @@ def test_drop_path_of_the_whole_network_and_of_each_stage_of_convmlp():
     def rates(family, **kwargs):
         return [m.rate for m in slim(family, **kwargs).modules() if isinstance(m, DropPath)]
 
-    for family in ('ASMLP', 'CycleMLP', 'HireMLP'):
+    for family in ('ASMLP', 'CycleMLP', 'HireMLP', 'SwinMLP', 'VisionPermutator', 'WaveMLP'):
         assert rates(family, drop_path_rate=0.5) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
         assert set(rates(family)) == {0}
     net = mb.build_backbone('ConvMLP', arch='s')
@@ -68,7 +90,7 @@ def test_shift_size_and_dilation_of_asmlp_reach_the_mixer():
     assert not torch.equal(axial_shift(y, 3, 3, 2), axial_shift(y, 3, 3, 1))
 
 
-@pytest.mark.parametrize('family', ['HireMLP', 'ConvMLP'])
+@pytest.mark.parametrize('family', ['HireMLP', 'ConvMLP', 'WaveMLP'])
 @pytest.mark.parametrize(
     ('norm_cfg', 'kind'),
     [
@@ -95,7 +117,8 @@ def test_norm_cfg(family, norm_cfg, kind):
 
 
 def test_output_norms_of_each_family():
-    kinds = {'ASMLP': nn.GroupNorm, 'CycleMLP': LayerNorm2d, 'HireMLP': nn.BatchNorm2d}
+    kinds = dict(ASMLP=nn.GroupNorm, CycleMLP=LayerNorm2d, HireMLP=nn.BatchNorm2d, MLPMixer=LayerNorm2d)
+    kinds |= dict(SparseMLP=LayerNorm2d, SwinMLP=LayerNorm2d, VisionPermutator=LayerNorm2d, WaveMLP=nn.BatchNorm2d)
     for family, kind in kinds.items():
         norms = slim(family).out_norms.values()
         assert len(norms) == 4 and all(isinstance(norm, kind) for norm in norms)
@@ -113,7 +136,11 @@ def test_convmlp_sees_padding_only_near_it():
         assert not torch.allclose(a[:, :, -1], b[:, :, a.shape[2] - 1], rtol=1e-9)
 
 
-@pytest.mark.parametrize('name', ['asmlp_tiny', 'convmlp_s', 'cyclemlp_b1', 'hiremlp_tiny'])
+AS_TORCH = ('hiremlp_tiny', 'wavemlp_t_dw')
+EMBEDDINGS_AS_TORCH = ('cyclemlp_b1', 'swinmlp_tiny_c6', 'visionpermutator_s7')
+
+
+@pytest.mark.parametrize('name', ['asmlp_tiny', 'convmlp_s', 'mlpmixer_s32', *AS_TORCH, *EMBEDDINGS_AS_TORCH])
 def test_initial_weights_of_every_kind_of_layer(name):
     net = mb.build_backbone(name)
     in_mlps = {conv for m in net.modules() if isinstance(m, Mlp) for conv in (m.fc1, m.fc2)}
@@ -124,11 +151,14 @@ def test_initial_weights_of_every_kind_of_layer(name):
             embeds = module.kernel_size != (1, 1)
             if name == 'convmlp_s' and module not in in_mlps:
                 std, bias = (2 / fan_out) ** 0.5, 0
-            elif (name == 'cyclemlp_b1' and embeds) or name == 'hiremlp_tiny':
+            elif name == 'mlpmixer_s32':
+                std, bias = fan_in**-0.5, 0
+            elif (name in EMBEDDINGS_AS_TORCH and embeds) or name in AS_TORCH:
                 std, bias = (3 * fan_in) ** -0.5, fan_in**-0.5  # as torch: uniform within 1 / sqrt(fan in)
             else:
                 std, bias = 0.02, 0
-            assert module.weight.std().item() == pytest.approx(std, rel=0.1)
+            # Once in 2^24 numbers torch's trunc_normal_ draws its bound, -2.
+            assert module.weight[module.weight > -2].std().item() == pytest.approx(std, rel=0.1)
             assert abs(module.weight.mean().item()) < 0.1 * std
             if module.bias is not None:
                 assert module.bias.abs().max() <= bias and (bias == 0 or module.bias.any())
@@ -150,6 +180,19 @@ def test_initial_weights_of_every_kind_of_layer(name):
         ('ConvMLP', dict(out_norm=None), 'out_norm=None is not valid'),
         ('ConvMLP', dict(arch=dict(dims=DIMS, depths=DEPTHS)), 'lacks stem_dim, conv_depth, mlp_ratios'),
         ('ConvMLP', dict(arch='b1'), "unknown arch of ConvMLP 'b1'.*s, m, l"),
+        ('WaveMLP', dict(arch=dict(dims=DIMS, depths=DEPTHS, mode='dw')), r"arch\['mode'\]='dw' .*'fc' or 'depthwise'"),
+        (
+            'WaveMLP',
+            dict(arch=dict(dims=DIMS, depths=DEPTHS, ds_use_norm=1)),
+            r"arch\['ds_use_norm'\]=1 .*True or False",
+        ),
+        ('SwinMLP', dict(arch=dict(SWIN, heads=(2, 5, 2, 2))), 'one whose heads divide dims; stage 1 has not'),
+        ('SwinMLP', dict(arch=dict(SWIN, window_size=0)), r"arch\['window_size'\]=0"),
+        ('MLPMixer', dict(spatial_rule='crop'), "spatial_rule='crop' is not valid: .* 'tile' or 'resize'"),
+        ('MLPMixer', dict(arch=dict(dim=8, depth=4, patch_size=9)), 'one whose patch_size divides native_size'),
+        ('MLPMixer', dict(out_indices=(0, 8)), r'out_indices=\(0, 8\) is not valid.*from 0 to 7'),
+        ('VisionPermutator', dict(spatial_rule=None), 'spatial_rule=None is not valid'),
+        ('SparseMLP', dict(auxiliary_weight=-1), 'auxiliary_weight=-1 is not valid'),
     ],
 )
 def test_wrong_values_are_named(family, kwargs, words):
@@ -158,7 +201,96 @@ def test_wrong_values_are_named(family, kwargs, words):
         mb.build_backbone(family, **{'arch': first, **kwargs})
 
 
-@pytest.mark.parametrize('family', ['ASMLP', 'HireMLP', 'ConvMLP'])
+@pytest.mark.parametrize('family', [f for f in mb.backbones.FAMILIES if f != 'CycleMLP'])
 def test_unknown_arguments_are_refused(family):
     with pytest.raises(TypeError, match='drop_rate'):
         slim(family, drop_rate=0.1)
+
+
+@pytest.mark.parametrize(
+    'arch', [dict(), dict(mode='depthwise'), dict(norm='GN1'), dict(norm='GN1', ds_use_norm=False)]
+)
+def test_every_kind_of_wavemlp_fuses_without_changing_a_number(arch):
+    net = mb.build_backbone('WaveMLP', arch=dict(dims=DIMS, depths=DEPTHS, **arch)).double()
+    for name, tensor in net.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.normal_().abs_().add_(0.1) if 'running_var' in name else tensor.normal_(std=0.3)
+    x = torch.randn(2, 3, 41, 58, dtype=torch.float64)
+    expected = net.eval()(x)
+    for got, wanted in zip(net.fuse()(x), expected, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-11 * wanted.abs().max().item())
+    left = {type(m) for name, m in net.named_modules() if isinstance(m, nn.BatchNorm2d) and 'out_norms' not in name}
+    assert bool(left) is (arch.get('mode') == 'depthwise')  # the 3x3 convolution pads what norm1 gives
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 3), (4, 3), (7, 10), (9, 1)])
+@pytest.mark.parametrize(('window', 'shifted'), [(3, False), (3, True), (4, True)])
+def test_windows_of_swinmlp_one_by_one(window, shifted, size):
+    mixer = WindowMixer(heads=2, window_size=window, shifted=shifted).double()
+    x = torch.randn(2, 6, *size, dtype=torch.float64)
+    weight = mixer.spatial_mlp.weight.view(2, window**2, window**2)
+    bias = mixer.spatial_mlp.bias.view(2, window**2)
+    # A side of one window is not shifted.
+    first = [window // 2 - window if shifted and side > window else 0 for side in size]
+    expected = torch.zeros_like(x)
+    for image, channel in product(range(2), range(6)):
+        head = channel // 3
+        for top, left in product(range(first[0], size[0], window), range(first[1], size[1], window)):
+            places = [(top + i, left + j) for i in range(window) for j in range(window)]
+            inside = [(n, *p) for n, p in enumerate(places) if 0 <= p[0] < size[0] and 0 <= p[1] < size[1]]
+            for n, row, column in inside:
+                values = sum(weight[head, n, m] * x[image, channel, r, c] for m, r, c in inside)
+                expected[image, channel, row, column] = values + bias[head, n]
+    torch.testing.assert_close(mixer(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_blocks_of_swinmlp_are_shifted_in_turn():
+    net = mb.build_backbone('SwinMLP', arch=dict(SWIN, depths=(1, 2, 3, 1)))
+    shifted = [[block.mixer.shifted for block in stage.blocks] for stage in net.stages]
+    assert shifted == [[False], [False, True], [False, True, False], [False]]
+
+
+@pytest.mark.parametrize('dim', [2, 3])
+def test_branches_of_the_vision_permutator_one_by_one(dim):
+    """For each line and segment n, the vector of H * S numbers (position first) goes through one C x C map."""
+    segments, size = 3, 2
+    channels = segments * size
+    mixer = PermuteMixer(channels, segments, 'tile').double()
+    x = torch.randn(2, channels, 3, 3, dtype=torch.float64)
+    weight = mixer.mlp_h.weight[:, :, 0, 0]
+    expected = torch.zeros_like(x)
+    for image, line, n in product(range(2), range(3), range(segments)):
+        part = x[image, n * size : (n + 1) * size]
+        vector = (part[:, :, line] if dim == 2 else part[:, line]).T.flatten()
+        mixed = (weight @ vector).view(3, size).T
+        target = expected[image, n * size : (n + 1) * size]
+        (target[:, :, line] if dim == 2 else target[:, line]).copy_(mixed)
+    torch.testing.assert_close(mixer.swap(mixer.mlp_h(mixer.swap(x, dim)), dim), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize('family', ['MLPMixer', 'SparseMLP', 'VisionPermutator'])
+def test_two_native_tiles_side_by_side_are_those_of_the_two_alone(family):
+    arch = slim_arch(family) | (dict(segments=(4, 4, 2, 2)) if family == 'VisionPermutator' else {})
+    net = mb.build_backbone(family, arch=arch).double().eval()
+    left, right = torch.randn(2, 1, 3, 16, 16, dtype=torch.float64)
+    both = net(torch.cat([left, right], 3))
+    for together, *alone in zip(both, net(left), net(right), strict=True):
+        torch.testing.assert_close(together, torch.cat(alone, 3), rtol=1e-13, atol=1e-13)
+
+
+def test_outputs_of_a_network_of_one_scale():
+    assert mb.build_backbone('mlpmixer_s16').out_indices == (1, 3, 5, 7)
+    net = mb.build_backbone('mlpmixer_b16', out_indices=(5,))
+    assert (net.out_channels, net.out_strides, len(net.stages)) == ((768,), (16,), 6)
+    assert mb.build_backbone('sparsemlp_l').out_indices == (2, 6, 9, 13)
+    assert mb.build_backbone('visionpermutator_m7').out_strides == (7, 7, 14, 14)
+    tiny = mb.build_backbone('MLPMixer', arch=dict(dim=8, depth=2, patch_size=16))
+    assert tiny.out_indices == (0, 1) and tiny.grid == 14
+
+
+def test_spatial_rules_differ_where_the_size_is_not_native():
+    x = torch.randn(1, 3, 16, 24)
+    nets = [slim('MLPMixer', spatial_rule=rule).eval() for rule in ('tile', 'resize')]
+    nets[1].load_state_dict(nets[0].state_dict())
+    assert torch.equal(nets[0](x[..., :16])[3], nets[1](x[..., :16])[3])
+    assert not torch.allclose(nets[0](x)[3], nets[1](x)[3])

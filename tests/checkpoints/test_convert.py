@@ -15,10 +15,9 @@ from mlp_backbones.checkpoints import (
     read_checkpoint,
 )
 from tests.checkpoints.official import VARIANTS, golden_file, official_file, official_state
-from tests.conftest import golden, golden_state, run
+from tests.conftest import ROOT, golden, golden_state, run
 
-CLS = ['asmlp_tiny_cls', 'convmlp_s_cls', 'cyclemlp_b1_cls', 'hiremlp_tiny_cls']
-DENSE = [name.replace('cls', 'dense') for name in CLS]
+GOLDENS = sorted(path.stem for path in (ROOT / 'tests' / 'data').glob('*_*.json'))
 
 
 def family_of(name):
@@ -48,7 +47,22 @@ def test_every_variant_is_identified_loaded_and_taken_back(family, arch, tmp_pat
     assert all(torch.equal(back[key], tensor) and back[key].dtype == tensor.dtype for key, tensor in state.items())
 
 
-@pytest.mark.parametrize('name', CLS + DENSE)
+@pytest.mark.parametrize('arch', FAMILIES['SparseMLP'].variants)
+def test_a_family_without_published_weights(arch):
+    with torch.device('meta'):
+        net = mb.build_classifier('SparseMLP', arch=arch)
+    tensors = {name.removeprefix('backbone.'): tensor for name, tensor in net.state_dict().items()}
+    state = {name: torch.zeros(1).expand(tensor.shape) for name, tensor in tensors.items()}
+    new, identity, dropped = convert(state)
+    assert (identity.family, identity.arch, identity.own, dropped) == ('SparseMLP', arch, True, ())
+    assert new['state_dict'].keys() == {
+        k.replace('head.', 'head.fc.') if 'head' in k else f'backbone.{k}' for k in state
+    }
+    with pytest.raises(CheckpointError, match='no weights of SparseMLP were published, so that there is no official'):
+        convert(state, 'official')
+
+
+@pytest.mark.parametrize('name', GOLDENS)
 def test_round_trip_gives_the_golden_file_its_keys_and_shapes_back(name):
     state = golden_state(name)
     for layout in ('mmpretrain', 'backbone'):
@@ -73,19 +87,19 @@ def test_constants_of_the_cycle_layer_are_its_offsets():
     assert not columns.any() and rows[:6].tolist() == [0, 1, -1, 0, 1, -1]
 
 
-@pytest.mark.parametrize('name', CLS)
+@pytest.mark.parametrize('name', [name for name in GOLDENS if name.endswith('cls')])
 def test_mmpretrain_files_load_into_a_classifier_of_mmpretrain(name):
     from mmpretrain.registry import MODELS
 
+    backbone = dict(arch=golden(name)['variant'], out_norm=True)
+    net = mb.build_backbone(family_of(name), **backbone)
+    backbone.update(type=f'mlp_backbones.{family_of(name)}', out_indices=(len(net.strides) - 1,))
     cls = dict(
         type='mmpretrain.ImageClassifier',
-        backbone=dict(
-            type=f'mlp_backbones.{family_of(name)}', arch=golden(name)['variant'], out_indices=(3,), out_norm=True
-        ),
+        backbone=backbone,
         neck=dict(type='mmpretrain.GlobalAveragePooling'),
-        head=dict(type='mmpretrain.LinearClsHead', num_classes=1000, in_channels=0),
+        head=dict(type='mmpretrain.LinearClsHead', num_classes=1000, in_channels=net.out_channels[-1]),
     )
-    cls['head']['in_channels'] = mb.build_backbone(family_of(name), arch=golden(name)['variant']).out_channels[-1]
     model = MODELS.build(Config(cls))
     model.load_state_dict(convert(golden_file(name))[0]['state_dict'], strict=True)
     # An official file goes in directly as well, the head included.

@@ -1,0 +1,19 @@
+# UperNet, Sparse-MLP-S, ADE20K, 160k. No published result. The recipe is that of Swin and AS-MLP, with the drop path of
+# ImageNet. UperNet takes four blocks of one stride. Crops of 512 pixels are mixed on the native grid ('resize'), as
+# RaftMLP does with Mixer in a detector: with 'tile' the tiles of 224 pixels would not see each other. The two sparse
+# blocks, one output of four, then give a map as fine as the native grid, as nothing goes past them. No weights are
+# linked: those are of sparsemlp-s_300e_in1k, trained before.
+_base_ = '../_base_/upernet_160k_ade20k.py'
+
+model = dict(
+    backbone=dict(
+        type='mlp_backbones.SparseMLP',
+        arch='s',
+        spatial_rule='resize',
+        drop_path_rate=0.1,
+        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/sparsemlp-s_300e_in1k/epoch_300.pth'),
+    ),
+    decode_head=dict(in_channels=[512] * 4),
+    auxiliary_head=dict(in_channels=512),
+)
+custom_hooks = [dict(type='mlp_backbones.AuxiliaryLossHook')]

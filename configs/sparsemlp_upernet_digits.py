@@ -1,0 +1,25 @@
+# The slim UperNet of the digit scenes with a slim Sparse-MLP, whose native size is that of the scenes.
+_base_ = 'cyclemlp_upernet_digits.py'
+
+dim = 64
+model = dict(
+    backbone=dict(
+        type='mlp_backbones.SparseMLP',
+        arch=dict(
+            _delete_=True,
+            dim=dim,
+            depths=[3, 1],
+            patch_size=4,
+            native_size=_base_.side,
+            sparse_tokens=512,
+            sparse_dim=dim,
+            token_experts=4,
+            token_hidden=dim,
+            channel_experts=4,
+            channel_hidden=4 * dim,
+        ),
+    ),
+    decode_head=dict(in_channels=[dim] * 4),
+    auxiliary_head=dict(in_channels=dim),
+)
+custom_hooks = [dict(type='mlp_backbones.AuxiliaryLossHook')]

@@ -1,0 +1,17 @@
+# Swin-MLP-T/C6 on ImageNet-1K at 256x256. The README of microsoft/Swin-Transformer says AdamW and 300 epochs; the
+# other settings are not stated: those of Swin-T.
+_base_ = '../_base_/imagenet_300e.py'
+
+model = dict(
+    backbone=dict(type='mlp_backbones.SwinMLP', arch='tiny_c6', out_indices=(3,), drop_path_rate=0.2),
+    head=dict(in_channels=768),
+)
+train_pipeline = _base_.train_pipeline
+train_pipeline[1].update(scale=256)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=292)  # crop ratio 0.875, as at 224x224
+test_pipeline[2].update(crop_size=256)
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+optim_wrapper = dict(clip_grad=dict(max_norm=5.0))

@@ -1,0 +1,8 @@
+# No published result. The same settings as for Swin-MLP-T/C6, as with Swin-B and Swin-T.
+_base_ = 'upernet_swinmlp-tiny-c6_160k_ade20k-512x512.py'
+
+model = dict(
+    backbone=dict(arch='base', init_cfg=dict(checkpoint='work_dirs/swinmlp-base_300e_in1k/epoch_300.pth')),
+    decode_head=dict(in_channels=[128, 256, 512, 1024]),
+    auxiliary_head=dict(in_channels=512),
+)

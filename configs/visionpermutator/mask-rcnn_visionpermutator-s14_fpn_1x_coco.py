@@ -1,0 +1,32 @@
+# Mask R-CNN, ViP-Small/14, COCO, 1x. No published result. The recipe is that of PVT and CycleMLP, with the drop path of
+# ImageNet. Four stages of stride 14 are brought to strides 3.5 to 28 as mmseg does for ViT; anchors and regions have
+# these strides. Images are mixed on the native grid ('resize'), as RaftMLP does with Mixer: with 'tile' the tiles of
+# 224 pixels would not see each other. No weights are linked: those are of visionpermutator-s14_300e_in1k, trained
+# before.
+_base_ = '../_base_/mask_rcnn_1x_coco.py'
+
+strides = [3.5, 7, 14, 28, 56]
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mlp_backbones.VisionPermutator',
+        arch='s14',
+        spatial_rule='resize',
+        drop_path_rate=0.1,
+        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/visionpermutator-s14_300e_in1k/epoch_300.pth'),
+    ),
+    neck=[
+        dict(
+            type='mmseg.Feature2Pyramid',
+            embed_dim=384,
+            rescales=[4, 2, 1, 0.5],
+            norm_cfg=dict(type='SyncBN', requires_grad=True),
+        ),
+        dict(type='FPN', in_channels=[384] * 4, out_channels=256, num_outs=5),
+    ],
+    rpn_head=dict(anchor_generator=dict(strides=strides)),
+    roi_head=dict(
+        bbox_roi_extractor=dict(featmap_strides=strides[:4]),
+        mask_roi_extractor=dict(featmap_strides=strides[:4]),
+    ),
+)

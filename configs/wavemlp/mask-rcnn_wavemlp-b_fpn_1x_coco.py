@@ -1,0 +1,8 @@
+# The same settings as for Wave-MLP-T. There are no published weights of Wave-MLP-B: those are of wavemlp-b_300e_in1k,
+# trained before.
+_base_ = 'mask-rcnn_wavemlp-t_fpn_1x_coco.py'
+
+model = dict(
+    backbone=dict(arch='b', init_cfg=dict(checkpoint='work_dirs/wavemlp-b_300e_in1k/epoch_300.pth')),
+    neck=dict(in_channels=[96, 192, 384, 768]),
+)

@@ -1,0 +1,11 @@
+# No published result. The same settings as for Wave-MLP-T.
+_base_ = 'upernet_wavemlp-t_160k_ade20k-512x512.py'
+
+model = dict(
+    backbone=dict(
+        arch='s',
+        init_cfg=dict(
+            checkpoint='https://github.com/ggjy/Hire-Wave-MLP.pytorch/releases/download/log-wave/WaveMLP_S.pth.tar'
+        ),
+    ),
+)

@@ -1,0 +1,8 @@
+# The same settings as for Wave-MLP-T, but for the crop in testing. The drop path is not stated: that of the others.
+_base_ = 'wavemlp-t_300e_in1k.py'
+
+model = dict(backbone=dict(arch='b'), head=dict(in_channels=768))
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].update(scale=256)  # crop ratio 0.875
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader

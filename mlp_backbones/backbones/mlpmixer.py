@@ -1,0 +1,106 @@
+"""MLP-Mixer: MLPs over all positions of a fixed grid, then over channels. Source: arXiv 2105.01601."""
+
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..layers import LayerNorm2d, Mlp, PatchEmbed
+from ..ops import SPATIAL_RULES, on_native_grid
+from .arguments import check
+from .base import Block, MLPBackbone, Stage
+
+Norm = partial(LayerNorm2d, eps=1e-6)
+
+
+class TokenMixer(Mlp):
+    """An MLP over the positions of the native grid, alike for all channels: ``[B, C, H, W]`` to the same shape.
+
+    Args:
+        grid: side of the native grid, in positions.
+        hidden: width between the two maps.
+        spatial_rule: see :func:`.ops.on_native_grid`.
+    """
+
+    def __init__(self, grid: int, hidden: int, spatial_rule: str):
+        super().__init__(grid**2, hidden)
+        self.grid = grid
+        self.spatial_rule = spatial_rule
+
+    def forward(self, x: Tensor) -> Tensor:
+        return on_native_grid(x, self.grid, self.spatial_rule, self.mix)
+
+    def mix(self, x: Tensor) -> Tensor:
+        positions_first = x.flatten(2).transpose(1, 2).unsqueeze(3)
+        return super().forward(positions_first).squeeze(3).transpose(1, 2).unflatten(2, (self.grid, self.grid))
+
+
+class MLPMixer(MLPBackbone):
+    """MLP-Mixer (arXiv 2105.01601), a network of one scale; every block is a stage.
+
+    Padding an image changes its numbers: with ``spatial_rule='tile'`` those of the tiles at the border, with
+    ``'resize'`` all.
+
+    Args:
+        arch: 's32', 's16', 'b16', 'l16', or ``dict(dim=..., depth=..., patch_size=..., native_size=224)``, the sizes in
+            pixels; the native grid has ``native_size / patch_size`` positions along each side.
+        spatial_rule: how images of another size than the native one are mixed, ``'tile'`` (each tile of the native
+            size alone, as if it were an image) or ``'resize'`` (bicubic interpolation to the native grid and back).
+            Default ``'tile'``.
+        out_indices: which blocks to return. Default None: the last of every quarter.
+        frozen_stages: -1 freezes nothing, 0 the patch embedding, ``i`` that and the first ``i`` blocks. Default -1.
+
+    The other arguments, the attributes and the errors are those of :class:`MLPBackbone`.
+    """
+
+    variants: ClassVar[dict[str, dict]] = {
+        's32': dict(dim=512, depth=8, patch_size=32),
+        's16': dict(dim=512, depth=8, patch_size=16),
+        'b16': dict(dim=768, depth=12, patch_size=16),
+        'l16': dict(dim=1024, depth=24, patch_size=16),
+    }
+    arch_defaults: ClassVar[dict] = dict(native_size=224)
+    # LayerNorm runs over channels, which lie side by side in this format.
+    memory_format: ClassVar[torch.memory_format] = torch.channels_last
+
+    def __init__(self, arch: str | dict, *, spatial_rule: str = 'tile', **kwargs: Any):
+        allowed = ' or '.join(map(repr, SPATIAL_RULES))
+        check('spatial_rule', spatial_rule, allowed, spatial_rule in SPATIAL_RULES)
+        self.spatial_rule = spatial_rule
+        super().__init__(arch, **kwargs)
+
+    @classmethod
+    def stage_strides(cls, arch: dict) -> tuple[int, ...]:
+        return (arch['patch_size'],) * arch['depth']
+
+    def stage_channels(self) -> tuple[int, ...]:
+        return (self.arch['dim'],) * len(self.strides)
+
+    def stage_depths(self) -> tuple[int, ...]:
+        return (1,) * len(self.strides)
+
+    @property
+    def grid(self) -> int:
+        """Side of the native grid, in positions."""
+        return self.arch['native_size'] // self.arch['patch_size']
+
+    def make_stem(self, in_channels: int) -> nn.Module:
+        whole = self.arch['native_size'] % self.arch['patch_size'] == 0
+        check('arch', self.arch, 'one whose patch_size divides native_size', whole)
+        return PatchEmbed(in_channels, self.arch['dim'], self.arch['patch_size'])
+
+    def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
+        channels = self.arch['dim']
+        mixer = TokenMixer(self.grid, max(channels // 2, 1), self.spatial_rule)
+        return Stage([Block(channels, mixer, Norm, 4, *drop_paths)], with_cp=with_cp)
+
+    def make_out_norm(self, channels: int) -> nn.Module:
+        return Norm(channels)
+
+    @staticmethod
+    def init_layer(layer: nn.Module) -> None:
+        """All maps: truncated normal of variance 1 / fan-in, bias 0."""
+        if isinstance(layer, nn.Conv2d):
+            nn.init.trunc_normal_(layer.weight, std=layer.weight[0].numel() ** -0.5)
+            nn.init.zeros_(layer.bias)

@@ -1,0 +1,261 @@
+"""Sparse-MLP: Mixer whose last blocks mix by experts, of which each token takes a few. Source: arXiv 2109.02008."""
+
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..layers import DropPath, Mlp
+from ..ops import gelu, on_native_grid
+from .arguments import check
+from .base import Stage
+from .mlpmixer import MLPMixer, Norm
+
+
+class Experts(nn.Module):
+    """A mixture of MLPs: each vector goes to the experts that a gate finds best (section 3.1).
+
+    ``y = sum over the top k experts e of softmax(gate(x) + noise)[e] * expert_e(x)``; the noise, of std 1 / N, is there
+    in training alone.
+
+    Args:
+        width: length of the vectors.
+        hidden: width inside an expert.
+        num_experts: N.
+        top_k: experts for each vector, at most N.
+    """
+
+    def __init__(self, width: int, hidden: int, num_experts: int, top_k: int):
+        super().__init__()
+        self.top_k = top_k
+        self.gate = nn.Linear(width, num_experts, bias=False)
+        # In one parameter for all experts, none is without a gradient when an expert gets no vector.
+        self.fc1 = nn.Parameter(torch.empty(num_experts, hidden, width))
+        self.bias1 = nn.Parameter(torch.zeros(num_experts, hidden))
+        self.fc2 = nn.Parameter(torch.empty(num_experts, width, hidden))
+        self.bias2 = nn.Parameter(torch.zeros(num_experts, width))
+        for weight in (self.gate.weight, self.fc1, self.fc2):
+            nn.init.trunc_normal_(weight, std=weight.shape[-1] ** -0.5)
+        self.imbalance: Tensor | None = None
+
+    def __getstate__(self) -> dict:
+        # A tensor of a graph can be neither copied nor pickled.
+        return {**self.__dict__, 'imbalance': None}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps vectors ``[N, width]`` to ``[N, width]``; in training ``imbalance`` then holds the auxiliary loss."""
+        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
+            # A vector between two experts shall not go to the other one for the rounding of half precision.
+            exact = torch.promote_types(x.dtype, torch.float32)
+            logits = F.linear(x.to(exact), self.gate.weight.to(exact))
+        noisy = logits + torch.randn_like(logits) / logits.shape[1] if self.training else logits
+        gates = noisy.softmax(1)
+        weights, chosen = gates.topk(self.top_k, 1)
+        if self.training:
+            self.imbalance = _imbalance(logits, noisy, gates, self.top_k)
+        weights = weights.to(x.dtype)
+        if torch.compiler.is_compiling():
+            return self._all_experts(x, torch.zeros_like(gates, dtype=x.dtype).scatter(1, chosen, weights))
+        return self._chosen_experts(x, weights, chosen)
+
+    def _chosen_experts(self, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
+        """Sparse dispatch: every expert maps the vectors that chose it, and no others."""
+        choice = chosen.flatten()
+        order = choice.argsort(stable=True)
+        if choice.is_meta:
+            # No vector has values where multiply-adds are counted; whichever experts map them, the sum is the same.
+            counts = [len(choice)] + [0] * (len(self.fc1) - 1)
+        else:
+            counts = choice.bincount(minlength=len(self.fc1)).tolist()
+        parts = x[order // self.top_k].split(counts)
+        experts = zip(parts, self.fc1, self.bias1, self.fc2, self.bias2, strict=True)
+        mapped = torch.cat([F.linear(gelu(F.linear(part, w1, b1)), w2, b2) for part, w1, b1, w2, b2 in experts])
+        # Every place is written once, so that the sum is the same in every run.
+        y = torch.empty_like(mapped).index_copy(0, order, mapped)
+        return (y.view(-1, self.top_k, x.shape[1]) * weights[:, :, None]).sum(1)
+
+    def _all_experts(self, x: Tensor, weights: Tensor) -> Tensor:
+        """The same numbers in a graph without choices: every expert maps every vector."""
+        hidden = gelu(torch.einsum('nc,ehc->enh', x, self.fc1) + self.bias1[:, None])
+        mapped = torch.einsum('enh,ech->enc', hidden, self.fc2) + self.bias2[:, None]
+        return torch.einsum('enc,ne->nc', mapped, weights)
+
+
+def _imbalance(logits: Tensor, noisy: Tensor, gates: Tensor, top_k: int) -> Tensor:
+    """Half importance, half load, each the squared coefficient of variation over the experts (section 3.2).
+
+    Load is the probability of an expert to be among the chosen ones if its noise were drawn anew, as in V-MoE, arXiv
+    2106.05974, appendix A.
+    """
+    importance = gates.sum(0)
+    threshold = noisy.topk(top_k, 1).values[:, -1:]
+    margin = (logits - threshold) * logits.shape[1]
+    load = torch.special.ndtr(margin).sum(0)
+    return sum(part.var(correction=0) / part.mean().square() for part in (importance, load)) / 2
+
+
+class Represent(nn.Module):
+    """Norm, positions to ``tokens_out``, GELU, norm, channels to ``channels_out``, GELU, or channels first.
+
+    Args:
+        tokens: length of the input.
+        channels: width of the input.
+        tokens_out: length of the output.
+        channels_out: width of the output.
+        channels_first: the order of the two maps.
+    """
+
+    def __init__(self, tokens: int, channels: int, tokens_out: int, channels_out: int, channels_first: bool):
+        super().__init__()
+        self.channels_first = channels_first
+        self.norm1 = Norm(channels)
+        self.norm2 = Norm(channels_out if channels_first else channels)
+        self.tokens = nn.Conv2d(tokens, tokens_out, 1)
+        self.channels = nn.Conv2d(channels, channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``[B, C, S, 1]`` to ``[B, C', S', 1]``."""
+        first, second = (self._channels, self._tokens) if self.channels_first else (self._tokens, self._channels)
+        return second(self.norm2(first(self.norm1(x))))
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        return gelu(self.tokens(x.transpose(1, 2)).transpose(1, 2))
+
+    def _channels(self, x: Tensor) -> Tensor:
+        return gelu(self.channels(x))
+
+
+class SparseBlock(nn.Module):
+    """Re-represent, mix tokens by experts, mix channels by experts, re-represent back (section 3.3).
+
+    ``[B, C, H, W]`` to the same shape; the whole block knows one grid.
+    """
+
+    def __init__(self, grid: int, arch: dict, spatial_rule: str, drop_path: float):
+        super().__init__()
+        self.grid = grid
+        self.spatial_rule = spatial_rule
+        tokens, channels = arch['sparse_tokens'], arch['sparse_dim']
+        self.represent = Represent(grid**2, arch['dim'], tokens, channels, channels_first=False)
+        self.norm1 = Norm(channels)
+        self.mlp_tokens = Experts(tokens, arch['token_hidden'], arch['token_experts'], 1)
+        self.norm2 = Norm(channels)
+        if arch['channel_experts'] > 1:
+            self.mlp_channels = Experts(channels, arch['channel_hidden'], arch['channel_experts'], 2)
+        else:
+            self.mlp_channels = Mlp(channels, arch['channel_hidden'])
+        self.restore = Represent(tokens, channels, grid**2, arch['dim'], channels_first=True)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return on_native_grid(x, self.grid, self.spatial_rule, self.mix)
+
+    def mix(self, x: Tensor) -> Tensor:
+        x = self.represent(x.flatten(2).unsqueeze(3))
+        batch, channels, tokens, _ = x.shape
+        columns = self.norm1(x).flatten(0, 1).squeeze(2)
+        x = x + self.drop_path(self.mlp_tokens(columns).view(batch, channels, tokens, 1))
+        x = x + self.drop_path(self._mix_channels(self.norm2(x)))
+        return self.restore(x).unflatten(2, (self.grid, self.grid)).squeeze(4)
+
+    def _mix_channels(self, x: Tensor) -> Tensor:
+        if isinstance(self.mlp_channels, Mlp):
+            return self.mlp_channels(x)
+        rows = x.squeeze(3).transpose(1, 2)
+        return self.mlp_channels(rows.flatten(0, 1)).view(rows.shape).transpose(1, 2).unsqueeze(3)
+
+
+class SparseMLP(MLPMixer):
+    """Sparse-MLP (arXiv 2109.02008), a network of one scale; every block is a stage, dense ones first.
+
+    In training ``auxiliary_loss`` holds what keeps the experts evenly used. OpenMMLab's runners add it to the loss, and
+    log it, with ``custom_hooks = [dict(type='mlp_backbones.AuxiliaryLossHook')]``; a loop of one's own adds it to its
+    loss. A network that trains without it says so once.
+
+    The sources give no code; what they leave open is set as in MLP-Mixer.
+
+    Args:
+        arch: 's', 'b', 'l', or a dict with the keys of ``variants``: ``depths`` of dense and sparse blocks;
+            ``sparse_tokens`` and ``sparse_dim``, the positions and channels that sparse blocks re-represent a map in;
+            ``token_experts`` (each column takes 1), ``channel_experts`` (each row takes 2; 1 is a dense MLP), and
+            their hidden widths.
+        auxiliary_weight: factor of the auxiliary loss. Default 0.01.
+
+    The other arguments, the attributes and the errors are those of :class:`MLPMixer`.
+    """
+
+    variants: ClassVar[dict[str, dict]] = {
+        's': dict(
+            dim=512,
+            depths=(6, 2),
+            patch_size=16,
+            sparse_tokens=392,
+            sparse_dim=512,
+            token_experts=4,
+            token_hidden=512,
+            channel_experts=1,
+            channel_hidden=2048,
+        ),
+        'b': dict(
+            dim=768,
+            depths=(10, 2),
+            patch_size=16,
+            sparse_tokens=392,
+            sparse_dim=384,
+            token_experts=8,
+            token_hidden=768,
+            channel_experts=4,
+            channel_hidden=1536,
+        ),
+        'l': dict(
+            dim=768,
+            depths=(8, 6),
+            patch_size=16,
+            sparse_tokens=392,
+            sparse_dim=384,
+            token_experts=16,
+            token_hidden=768,
+            channel_experts=4,
+            channel_hidden=1536,
+        ),
+    }
+
+    def __init__(self, arch: str | dict, *, auxiliary_weight: float = 0.01, **kwargs: Any):
+        ok = type(auxiliary_weight) in (int, float) and auxiliary_weight >= 0
+        check('auxiliary_weight', auxiliary_weight, 'a number of at least 0', ok)
+        self.auxiliary_weight = auxiliary_weight
+        super().__init__(arch, **kwargs)
+        self._loss_waits = self._said = False
+
+    @classmethod
+    def stage_strides(cls, arch: dict) -> tuple[int, ...]:
+        return (arch['patch_size'],) * sum(arch['depths'])
+
+    def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
+        if index < self.arch['depths'][0]:
+            return super().make_stage(index, drop_paths, with_cp)
+        return Stage([SparseBlock(self.grid, self.arch, self.spatial_rule, *drop_paths)], with_cp=with_cp)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        outputs = super().forward(x)
+        if self.training and torch.is_grad_enabled() and self.auxiliary_weight and not torch.compiler.is_compiling():
+            if self._loss_waits and not self._said:
+                self._said = True
+                print_log(
+                    "SparseMLP trains without its auxiliary loss: add dict(type='mlp_backbones.AuxiliaryLossHook') to "
+                    'custom_hooks, or auxiliary_loss to the loss, or set auxiliary_weight=0',
+                    logger='current',
+                    level=30,
+                )
+            self._loss_waits = True
+        return outputs
+
+    @property
+    def auxiliary_loss(self) -> Tensor:
+        """``auxiliary_weight`` times the imbalance of the experts in the last training step, a number."""
+        self._loss_waits = False
+        parts = [m.imbalance for m in self.modules() if isinstance(m, Experts) and m.imbalance is not None]
+        return self.auxiliary_weight * sum(parts, torch.zeros((), device=next(self.parameters()).device))

@@ -1,0 +1,111 @@
+"""Swin-MLP: one linear map of the positions of a window for each head.
+
+Source: the published relative of LinMapper, arXiv 2107.02174, on the frame of Swin Transformer, arXiv 2103.14030.
+"""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..layers import LayerNorm2d, PatchEmbed, PatchMerging
+from ..ops import crop, sides
+from .arguments import check
+from .base import Block, MLPBackbone, Stage
+
+
+class WindowMixer(nn.Module):
+    """Linear maps of the positions of each window, ``[B, C, H, W]`` to the same shape.
+
+    Zeros complete the map at the right and bottom to whole windows.
+
+    Args:
+        heads: groups of channels; each has a map of its own, which its channels share.
+        window_size: side M of a window, in positions.
+        shifted: whether windows begin M - M // 2 positions before the map, where it is longer than a window.
+    """
+
+    def __init__(self, heads: int, window_size: int, shifted: bool):
+        super().__init__()
+        positions = window_size**2
+        self.spatial_mlp = nn.Conv1d(heads * positions, heads * positions, 1, groups=heads)
+        self.heads = heads
+        self.window_size = window_size
+        self.shifted = shifted
+
+    def forward(self, x: Tensor) -> Tensor:
+        size, (height, width) = self.window_size, sides(x)
+        (top, rows), (left, columns) = self._windows(height), self._windows(width)
+        zeros = left, columns * size - left - width, top, rows * size - top - height
+        if torch.compiler.is_compiling() or any(zeros):
+            x = F.pad(x, zeros)
+        batch, channels = x.shape[:2]
+        windows = x.permute(0, 2, 3, 1).unflatten(3, (self.heads, -1)).unflatten(2, (columns, size))
+        windows = windows.unflatten(1, (rows, size)).permute(5, 2, 4, 0, 1, 3, 6)
+        # Copied in any case: to ask whether a view would do fixes sizes in a traced graph.
+        windows = windows.clone(memory_format=torch.contiguous_format)  # heads, M, M, B, rows, columns, C / heads
+        weight = self.spatial_mlp.weight.view(self.heads, size**2, size**2)
+        bias = self.spatial_mlp.bias.view(self.heads, size**2, 1)
+        mixed = torch.bmm(weight, windows.view(self.heads, size**2, -1)).add_(bias).view(windows.shape)
+        mixed = mixed.permute(3, 4, 1, 5, 2, 0, 6).clone(memory_format=torch.contiguous_format)
+        mixed = mixed.view(batch, rows * size, columns * size, channels).permute(0, 3, 1, 2)
+        return crop(mixed, top, left, height, width)
+
+    def _windows(self, side: int) -> tuple[int, int]:
+        """Positions before the map, and number of windows along a side."""
+        size = self.window_size
+        count = (side + size - 1) // size
+        if not self.shifted:
+            return 0, count
+        # Without a branch, which would fix the size in a traced graph.
+        longer = torch.sym_min(count - 1, 1)
+        return longer * (size - size // 2), count + longer
+
+
+class SwinMLP(MLPBackbone):
+    """Swin-MLP, a pyramid of four stages at strides 4, 8, 16 and 32.
+
+    Zeros complete the map of every block to whole windows. Padding an image at the right and bottom changes what is
+    near the border, by a window in each block.
+
+    Args:
+        arch: 'tiny_c6', 'tiny_c12', 'tiny_c24', 'base', or ``dict(dims=..., depths=..., heads=..., window_size=...,
+            mlp_ratios=(4, 4, 4, 4))``; ``heads`` must divide ``dims``.
+
+    The other arguments, the attributes and the errors are those of :class:`MLPBackbone`.
+    """
+
+    variants: ClassVar[dict[str, dict]] = {
+        'tiny_c6': dict(dims=(96, 192, 384, 768), depths=(2, 2, 6, 2), heads=(16, 32, 64, 128), window_size=8),
+        'tiny_c12': dict(dims=(96, 192, 384, 768), depths=(2, 2, 6, 2), heads=(8, 16, 32, 64), window_size=8),
+        'tiny_c24': dict(dims=(96, 192, 384, 768), depths=(2, 2, 6, 2), heads=(4, 8, 16, 32), window_size=8),
+        'base': dict(dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2), heads=(4, 8, 16, 32), window_size=7),
+    }
+    arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
+    # LayerNorm runs over channels, which lie side by side in this format.
+    memory_format: ClassVar[torch.memory_format] = torch.channels_last
+
+    def make_stem(self, in_channels: int) -> nn.Module:
+        return PatchEmbed(in_channels, self.arch['dims'][0], 4, LayerNorm2d)
+
+    def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
+        dims, heads = self.arch['dims'], self.arch['heads'][index]
+        channels, ratio = dims[index], self.arch['mlp_ratios'][index]
+        check('arch', self.arch, f'one whose heads divide dims; stage {index} has not', channels % heads == 0)
+        blocks = [
+            Block(channels, WindowMixer(heads, self.arch['window_size'], j % 2 == 1), LayerNorm2d, ratio, rate)
+            for j, rate in enumerate(drop_paths)
+        ]
+        return Stage(blocks, PatchMerging(dims[index - 1], channels, LayerNorm2d) if index else None, with_cp)
+
+    def make_out_norm(self, channels: int) -> nn.Module:
+        return LayerNorm2d(channels)
+
+    @staticmethod
+    def init_layer(layer: nn.Module) -> None:
+        """Point-wise maps: truncated normal of std 0.02, bias 0; windows and patches as torch initialises them."""
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
