@@ -190,6 +190,14 @@ def test_numbers_of_the_choice_are_those_of_their_sources():
     others = re.search(r'In the same run ResNet-50 took (\d+ and \d+), Swin-T (\d+ and \d+)\.', page)
     assert f'ResNet-50 {others[1]},' in performance and f'Swin-T {others[2]}.' in performance
 
+    newer = re.findall(r'^\| (\S+) \| (\d+) \| (\d+) \|$', page, re.M)
+    assert len(newer) == 5
+    for network, *times in newer:
+        for size, ms in zip(('512x512', '800x1216'), times, strict=True):
+            assert re.search(rf'^\| {network} \| {size} \| {ms} \|', performance, re.M), network
+    for network, times in re.findall(r'(CycleMLP-B1 took|ResNet-50) (\d+ and \d+)(?: ms|:)', page):
+        assert f'{network.removesuffix(" took")} {times}' in performance
+
     zoo = load_zoo(ROOT)
     reported = re.findall(r'^\| \[(\S+)\]\(\S+\) \| ([\d.]+) M \| ([\d.]+) G \| ([\d./ ]+) \|$', page, re.M)
     assert len(reported) >= 9
