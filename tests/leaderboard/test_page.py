@@ -1,5 +1,6 @@
 """The page in a real browser, without a screen."""
 
+import csv
 import os
 import re
 import shutil
@@ -372,6 +373,10 @@ def test_the_committed_page(visit):
     for option in page.locator('#plot option').evaluate_all('options => options.map(({ value }) => value)'):
         page.locator('#plot').select_option(option)
         assert page.locator('.point').count() > 0
+    looks = page.locator('th svg path').evaluate_all('paths => paths.map((path) => path.getAttribute("class"))')
+    with (ROOT / 'docs/leaderboard/leaderboard.csv').open() as stream:
+        families = {row['family'] for row in csv.DictReader(stream)}
+    assert len(set(looks)) == len(families) > 8
     links = page.locator('a').evaluate_all('links => links.map((link) => link.getAttribute("href"))')
     local = {link for link in links if not link.startswith(('http', '#'))}
     assert len(local) > 50

@@ -23,6 +23,11 @@ const makePlot = (families, jump) => {
     'M0 6l5.6 -10h-11.2z',
     'M-2 -6h4v4h4v4h-4v4h-4v-4h-4v-4h4z',
     'M0 -6l5.7 4.1l-2.2 6.7h-7l-2.2 -6.7z',
+    'M-3 -5.2h6l3 5.2l-3 5.2h-6l-3 -5.2z',
+    'M-6.5 -3h13v6h-13z',
+    'M0 -6.5l2 4.5h4.5l-3.5 3l1.5 5l-4.5 -3l-4.5 3l1.5 -5l-3.5 -3h4.5z',
+    'M6 0l-10 5.6v-11.2z',
+    'M-5.5 -5.5h11l-11 11h11z',
   ];
   const looks = (family) => families.indexOf(family) % SHAPES.length;
   const symbol = (family) => {
