@@ -21,6 +21,7 @@ from mlp_backbones.backbones.hiremlp import HireMixer
 from mlp_backbones.backbones.sparsemlp import Experts
 from mlp_backbones.backbones.swinmlp import WindowMixer
 from mlp_backbones.backbones.visionpermutator import PermuteMixer
+from mlp_backbones.backbones.wavemlp import WaveMixer
 from mlp_backbones.layers import LayerNorm2d
 from mlp_backbones.ops import use_backend
 
@@ -172,7 +173,7 @@ def naive(net: MLPBackbone) -> MLPBackbone:
 
     CycleMLP, AS-MLP, Hire-MLP, Swin-MLP and Vision Permutator get :data:`NAIVE` operators; ConvMLP, which rearranges no
     tokens, runs with each channel's positions side by side in memory (NCHW). Sparse-MLP sends every token to all
-    experts. MLP-Mixer and Wave-MLP have no other form.
+    experts, Wave-MLP adds waves by grouped convolutions. MLP-Mixer has no other form.
     """
     net = _rewritten(net, NAIVE)
     net.forward = partial(_plain_forward, net)
@@ -207,6 +208,8 @@ def _rewritten(net: MLPBackbone, ops: Rearrangement) -> MLPBackbone:
             module.forward = partial(ops.window_linear, module)
         elif isinstance(module, PermuteMixer):
             module.mix = partial(_permute_mixer, module, ops)
+        elif isinstance(module, WaveMixer):
+            module.forward = partial(_wave_mixer, module)
         elif isinstance(module, Experts):
             module._chosen_experts = partial(_all_experts, module)
     return net
@@ -250,6 +253,16 @@ def _permute_mixer(mixer: PermuteMixer, ops: Rearrangement, x: Tensor) -> Tensor
         for mlp, dim in ((mixer.mlp_h, 2), (mixer.mlp_w, 3))
     )
     return mixer.proj(_reweight(mixer.reweight, along_h, along_w, mixer.mlp_c(x)))
+
+
+def _wave_mixer(mixer: WaveMixer, x: Tensor) -> Tensor:
+    branches = (
+        (mixer.tfc_h, mixer.fc_h, mixer.theta_h_conv),
+        (mixer.tfc_w, mixer.fc_w, mixer.theta_w_conv),
+    )
+    maps = ((conv, fc(x), theta(x)) for conv, fc, theta in branches)
+    along_w, along_h = (conv(torch.cat([y * phase.cos(), y * phase.sin()], 1)) for conv, y, phase in maps)
+    return mixer.proj(_reweight(mixer.reweight, along_w, along_h, mixer.fc_c(x)))
 
 
 def _all_experts(layer: Experts, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
