@@ -9,7 +9,7 @@ exec((HERE / 'mlp_backbones' / 'version.py').read_text(), version)
 setup(
     name='mlp_backbones',
     version=version['__version__'],
-    description='Hierarchical vision MLPs of any image size as backbones for mmdet, mmseg and mmpretrain',
+    description='Vision MLPs for images of any size, as backbones for mmdet, mmseg and mmpretrain',
     long_description=(HERE / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',

@@ -9,6 +9,10 @@ def check(name: str, value: object, allowed: str, ok: bool) -> None:
         raise ValueError(f'{name}={value!r} is not valid: {name} must be {allowed}')
 
 
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    check(name, value, ' or '.join(map(repr, choices)), value in choices)
+
+
 def unknown(kind: str, name: object, names: Sequence[str]) -> str:
     """A sentence for a name that does not exist: the nearest one, and all there are."""
     nearest = get_close_matches(str(name).lower(), [n.lower() for n in names], n=1, cutoff=0.5)

@@ -1,5 +1,6 @@
 """Sparse-MLP: Mixer whose last blocks mix by experts, of which each token takes a few. Source: arXiv 2109.02008."""
 
+import logging
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -248,7 +249,7 @@ class SparseMLP(MLPMixer):
                     "SparseMLP trains without its auxiliary loss: add dict(type='mlp_backbones.AuxiliaryLossHook') to "
                     'custom_hooks, or auxiliary_loss to the loss, or set auxiliary_weight=0',
                     logger='current',
-                    level=30,
+                    level=logging.WARNING,
                 )
             self._loss_waits = True
         return outputs

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..layers import LayerNorm2d, PatchEmbed, Reweight
 from ..ops import SPATIAL_RULES, on_native_grid
-from .arguments import check
+from .arguments import check, check_choice
 from .base import Block, MLPBackbone, Stage
 
 
@@ -81,8 +81,7 @@ class VisionPermutator(MLPBackbone):
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(self, arch: str | dict, *, spatial_rule: str = 'tile', **kwargs: Any):
-        allowed = ' or '.join(map(repr, SPATIAL_RULES))
-        check('spatial_rule', spatial_rule, allowed, spatial_rule in SPATIAL_RULES)
+        check_choice('spatial_rule', spatial_rule, SPATIAL_RULES)
         self.spatial_rule = spatial_rule
         super().__init__(arch, **kwargs)
 
