@@ -30,7 +30,20 @@ from .measure import Step, interleave, peak_memory
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / 'configs'
-NETWORKS = ('cyclemlp', 'asmlp', 'hiremlp', 'convmlp', 'resnet', 'swin', 'poolformer')
+NETWORKS = (
+    'cyclemlp',
+    'asmlp',
+    'hiremlp',
+    'convmlp',
+    'wavemlp',
+    'swinmlp',
+    'mlpmixer',
+    'visionpermutator',
+    'sparsemlp',
+    'resnet',
+    'swin',
+    'poolformer',
+)
 # By the metric that the learning rate is chosen by.
 HEADS = {'mask-rcnn': 'mask AP', 'upernet': 'mIoU'}
 LR, SEED = 'optim_wrapper.optimizer.lr', 'randomness.seed'
@@ -83,7 +96,7 @@ def compare(
     out: Path,
     jobs: int,
     heads: Sequence[str],
-    networks: Sequence[str],
+    networks: Sequence[str] | None,
     rates: Sequence[float],
     seeds: Sequence[int],
     cfg_options: Sequence[str] = (),
@@ -98,7 +111,7 @@ def compare(
         out: gets ``digits.csv``, ``digits.json`` and ``results/<config>.json``.
         jobs: trainings at the same time; they share the processor's cores.
         heads: keys of :data:`HEADS`.
-        networks: of :data:`NETWORKS`.
+        networks: of :data:`NETWORKS`; None: all of them.
         rates: learning rates to choose from.
         seeds: the first one serves for the choice, too.
         cfg_options: ``KEY=VALUE`` for all trainings, to try things out. Default: none.
@@ -106,6 +119,7 @@ def compare(
     Raises:
         UserError: if there is no such network, or a training fails; the sentence names its log.
     """
+    networks = networks or NETWORKS
     for name, asked, known in (('head', heads, HEADS), ('network', networks, NETWORKS)):
         for value in asked:
             if value not in known:
