@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import ConvEmbed, LayerNorm2d, Reweight
+from ..layers import ConvEmbed, LayerNorm2d, Reweight, init_pointwise
 from ..ops import autocast_once, cycle_linear, form, gather_neighbours, neighbour_weights
 from .base import Block, MLPBackbone, Stage
 
@@ -103,10 +103,4 @@ class CycleMLP(MLPBackbone):
     def make_out_norm(self, channels: int) -> nn.Module:
         return LayerNorm2d(channels)
 
-    @staticmethod
-    def init_layer(layer: nn.Module) -> None:
-        """Point-wise maps: truncated normal of std 0.02, bias 0; embeddings as torch initialises convolutions."""
-        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
-            nn.init.trunc_normal_(layer.weight, std=0.02)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+    init_layer = staticmethod(init_pointwise)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import LayerNorm2d, PatchEmbed, PatchMerging
+from ..layers import LayerNorm2d, PatchEmbed, PatchMerging, init_pointwise
 from ..ops import crop, sides
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
@@ -102,10 +102,4 @@ class SwinMLP(MLPBackbone):
     def make_out_norm(self, channels: int) -> nn.Module:
         return LayerNorm2d(channels)
 
-    @staticmethod
-    def init_layer(layer: nn.Module) -> None:
-        """Point-wise maps: truncated normal of std 0.02, bias 0; windows and patches as torch initialises them."""
-        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
-            nn.init.trunc_normal_(layer.weight, std=0.02)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+    init_layer = staticmethod(init_pointwise)

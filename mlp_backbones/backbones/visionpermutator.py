@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..layers import LayerNorm2d, PatchEmbed, Reweight
+from ..layers import LayerNorm2d, PatchEmbed, Reweight, init_pointwise
 from ..ops import SPATIAL_RULES, on_native_grid
 from .arguments import check, check_choice
 from .base import Block, MLPBackbone, Stage
@@ -108,10 +108,4 @@ class VisionPermutator(MLPBackbone):
     def make_out_norm(self, channels: int) -> nn.Module:
         return LayerNorm2d(channels)
 
-    @staticmethod
-    def init_layer(layer: nn.Module) -> None:
-        """Point-wise maps: truncated normal of std 0.02, bias 0; patches as torch initialises convolutions."""
-        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1):
-            nn.init.trunc_normal_(layer.weight, std=0.02)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+    init_layer = staticmethod(init_pointwise)

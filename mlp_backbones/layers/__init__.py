@@ -3,6 +3,7 @@
 from .drop_path import DropPath
 from .embed import ConvEmbed, PatchEmbed, PatchMerging
 from .fuse import fold_norm_after, fold_norm_before
+from .init import init_pointwise
 from .mlp import Mlp
 from .norm import LayerNorm2d, SampleNorm, build_norm
 from .reweight import Reweight
@@ -19,4 +20,5 @@ __all__ = [
     'build_norm',
     'fold_norm_after',
     'fold_norm_before',
+    'init_pointwise',
 ]
