@@ -52,7 +52,8 @@ def test_unknown_names_answer_with_the_nearest(name, kwargs, words):
 
 
 def test_classifier_arguments():
-    with pytest.raises(ValueError, match='num_classes=0'):
-        mb.build_classifier('CycleMLP', arch='b1', num_classes=0)
+    for number in (0, 2.5, '10'):
+        with pytest.raises(ValueError, match=f'num_classes={number!r} is not valid'):
+            mb.build_classifier('CycleMLP', arch='b1', num_classes=number)
     with pytest.raises(ValueError, match='a classifier uses the last stage with its norm'):
         mb.build_classifier('CycleMLP', arch='b1', out_indices=(2,))

@@ -1,8 +1,8 @@
 """What all families share: one template of stem, stages and output norms, and the ways a user runs a backbone."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from itertools import count, islice
 from typing import ClassVar
@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..layers import DropPath, Mlp
-from ..ops import backend
+from ..ops import backend, memory_format
 from .arguments import check, resolve_arch, split_init_cfg
 
 
@@ -64,28 +64,37 @@ class Stage(nn.Module):
         x = self.downsample(x)
         for block in self.blocks:
             if self.with_cp and torch.is_grad_enabled():
-                x = checkpoint(block, x, use_reentrant=False, context_fn=partial(_contexts, block))
+                # A compiled graph leaves the state of the block alone by itself, and takes no such contexts.
+                options = {} if torch.compiler.is_compiling() else dict(context_fn=partial(_contexts, block))
+                x = checkpoint(block, x, use_reentrant=False, **options)
             else:
                 x = block(x)
         return x
 
 
 def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
-    return nullcontext(), _running_statistics_kept(block)
+    return nullcontext(), _StateKept(block)
 
 
-@contextmanager
-def _running_statistics_kept(block: nn.Module) -> Iterator[None]:
-    """Lets the recomputation of a block not count its batch in the running statistics a second time."""
-    norms = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.training]
-    kept = [dict(norm._buffers) for norm in norms]
-    for norm, buffers in zip(norms, kept, strict=True):
-        norm._buffers.update({name: b if b is None else b.clone() for name, b in buffers.items()})
-    try:
-        yield
-    finally:
-        for norm, buffers in zip(norms, kept, strict=True):
-            norm._buffers.update(buffers)
+class _StateKept:
+    """Lets the recomputation of a block leave no traces: its batch counts in running statistics once.
+
+    One of them is entered in each backward pass through the same graph.
+    """
+
+    def __init__(self, block: nn.Module):
+        self.block = block
+
+    def __enter__(self) -> None:
+        self.kept = [(module, dict(vars(module)), dict(module._buffers)) for module in self.block.modules()]
+        for module, _, buffers in self.kept:
+            module._buffers.update({name: b if b is None else b.clone() for name, b in buffers.items()})
+
+    def __exit__(self, *error: object) -> None:
+        for module, attributes, buffers in self.kept:
+            vars(module).update(attributes)
+            module._buffers.update(buffers)
+        del self.kept
 
 
 @cache
@@ -134,6 +143,7 @@ class MLPBackbone(BaseModule):
 
     variants: ClassVar[dict[str, dict]]
     arch_defaults: ClassVar[dict] = {}
+    # channels_last where LayerNorm runs over channels, which lie side by side in it.
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
     inference_format: ClassVar[torch.memory_format | None] = None  # where another one is faster without gradients
 
@@ -203,6 +213,7 @@ class MLPBackbone(BaseModule):
                 module.to(memory_format=self.memory_format)
         for part in self._frozen_parts():
             part.requires_grad_(False)
+        self.train()
 
     def make_stem(self, in_channels: int) -> nn.Module:
         """Image to the input of stage 0."""
@@ -251,8 +262,7 @@ class MLPBackbone(BaseModule):
             )
         if not torch.compiler.is_compiling():
             _say_backends(x.device.type)
-        channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-        layout = torch.channels_last if channels_last else torch.contiguous_format
+        layout = memory_format(x)
         inner = self.memory_format if torch.is_grad_enabled() else self.inference_format or self.memory_format
         x = self.stem(x.contiguous(memory_format=inner))
         outputs = []
@@ -299,11 +309,14 @@ class MLPBackbone(BaseModule):
     def fuse(self) -> 'MLPBackbone':
         """Folds BatchNorms into the convolutions beside them, in place: the same numbers, faster, for inference alone.
 
-        Families of other norms have none to fold. Load weights before: folded ones have other names and values.
+        Families of other norms have none to fold. Load weights before: fused ones have other names and values. A second
+        call changes nothing.
 
         Returns:
             the backbone itself, in eval mode; to train it from then on is an error.
         """
+        if self.fused:
+            return self
         self.eval()
         self.requires_grad_(False)
         for part in [*self.modules()]:

@@ -1,5 +1,6 @@
 from torch import Tensor, nn
 
+from .arguments import check
 from .base import MLPBackbone
 
 
@@ -11,13 +12,12 @@ class Classifier(nn.Module):
         num_classes: width of the result. Default 1000.
 
     Raises:
-        ValueError: if ``num_classes`` is below 1.
+        ValueError: if ``num_classes`` is no integer of at least 1.
     """
 
     def __init__(self, backbone: MLPBackbone, num_classes: int = 1000):
         super().__init__()
-        if num_classes < 1:
-            raise ValueError(f'num_classes={num_classes!r} is not valid: num_classes must be at least 1')
+        check('num_classes', num_classes, 'an integer of at least 1', type(num_classes) is int and num_classes > 0)
         self.backbone = backbone
         self.head = nn.Linear(backbone.out_channels[-1], num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)

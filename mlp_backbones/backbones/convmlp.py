@@ -111,7 +111,6 @@ class ConvMLP(MLPBackbone):
         'm': dict(stem_dim=64, dims=(128, 256, 512), conv_depth=3, depths=(3, 6, 3), mlp_ratios=(3, 3, 3)),
         'l': dict(stem_dim=96, dims=(192, 384, 768), conv_depth=3, depths=(4, 8, 3), mlp_ratios=(3, 3, 3)),
     }
-    # LayerNorm runs over channels, which lie side by side in this format.
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(
@@ -123,7 +122,7 @@ class ConvMLP(MLPBackbone):
         norm_cfg: dict | None = None,
         **kwargs: Any,
     ):
-        self.norm = partial(build_norm, norm_cfg or dict(type='BN'))
+        self.norm = partial(build_norm, norm_cfg)
         super().__init__(arch, drop_path_rate=drop_path_rate, out_norm=out_norm, **kwargs)
 
     def make_stem(self, in_channels: int) -> nn.Module:

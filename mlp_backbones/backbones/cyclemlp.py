@@ -87,7 +87,6 @@ class CycleMLP(MLPBackbone):
         'b5': dict(dims=(96, 192, 384, 768), depths=(3, 4, 24, 3), mlp_ratios=(4, 4, 4, 4)),
     }
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
-    # LayerNorm runs over channels, which lie side by side in this format.
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def make_stem(self, in_channels: int) -> nn.Module:

@@ -148,7 +148,7 @@ class HireMLP(MLPBackbone):
             ok = ok and all(type(value) is int and value > 0 for value in values)
             check(name, values, '4 integers of at least 1', ok)
         self.region_size, self.step_stride, self.step_dilation = map(tuple, by_stage.values())
-        self.norm = partial(build_norm, norm_cfg or dict(type='BN'))
+        self.norm = partial(build_norm, norm_cfg)
         super().__init__(arch, **kwargs)
 
     def make_stem(self, in_channels: int) -> nn.Module:

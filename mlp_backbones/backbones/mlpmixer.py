@@ -61,7 +61,6 @@ class MLPMixer(MLPBackbone):
         'l16': dict(dim=1024, depth=24, patch_size=16),
     }
     arch_defaults: ClassVar[dict] = dict(native_size=224)
-    # LayerNorm runs over channels, which lie side by side in this format.
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(self, arch: str | dict, *, spatial_rule: str = 'tile', **kwargs: Any):

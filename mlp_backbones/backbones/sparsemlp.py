@@ -246,8 +246,9 @@ class SparseMLP(MLPMixer):
             if self._loss_waits and not self._said:
                 self._said = True
                 print_log(
-                    "SparseMLP trains without its auxiliary loss: add dict(type='mlp_backbones.AuxiliaryLossHook') to "
-                    'custom_hooks, or auxiliary_loss to the loss, or set auxiliary_weight=0',
+                    'the auxiliary loss of a forward pass of SparseMLP was not used: add '
+                    "dict(type='mlp_backbones.AuxiliaryLossHook') to custom_hooks, or auxiliary_loss to the loss after "
+                    'each forward pass, or set auxiliary_weight=0',
                     logger='current',
                     level=logging.WARNING,
                 )
@@ -256,7 +257,7 @@ class SparseMLP(MLPMixer):
 
     @property
     def auxiliary_loss(self) -> Tensor:
-        """``auxiliary_weight`` times the imbalance of the experts in the last training step, a number."""
+        """``auxiliary_weight`` times the imbalance of the experts in the last forward pass in training, a number."""
         self._loss_waits = False
         parts = [m.imbalance for m in self.modules() if isinstance(m, Experts) and m.imbalance is not None]
         return self.auxiliary_weight * sum(parts, torch.zeros((), device=next(self.parameters()).device))

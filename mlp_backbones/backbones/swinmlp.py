@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import LayerNorm2d, PatchEmbed, PatchMerging, init_pointwise
-from ..ops import crop, sides
+from ..ops import crop, larger, sides
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
 
@@ -59,7 +59,7 @@ class WindowMixer(nn.Module):
         if not self.shifted:
             return 0, count
         # Without a branch, which would fix the size in a traced graph.
-        longer = torch.sym_min(count - 1, 1)
+        longer = 1 - larger(2 - count, 0)
         return longer * (size - size // 2), count + longer
 
 
@@ -83,7 +83,6 @@ class SwinMLP(MLPBackbone):
         'base': dict(dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2), heads=(4, 8, 16, 32), window_size=7),
     }
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
-    # LayerNorm runs over channels, which lie side by side in this format.
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def make_stem(self, in_channels: int) -> nn.Module:
@@ -102,4 +101,10 @@ class SwinMLP(MLPBackbone):
     def make_out_norm(self, channels: int) -> nn.Module:
         return LayerNorm2d(channels)
 
-    init_layer = staticmethod(init_pointwise)
+    @staticmethod
+    def init_layer(layer: nn.Module) -> None:
+        """Point-wise maps and windows: truncated normal of std 0.02, bias 0; patches as torch initialises them."""
+        init_pointwise(layer)
+        if isinstance(layer, nn.Conv1d):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)

@@ -55,7 +55,7 @@ class VisionPermutator(MLPBackbone):
         arch: 's14', 's7', 'm7', 'l7', or ``dict(patch_size=..., dims=..., depths=..., segments=..., steps=...,
             mlp_ratios=(3, 3, 3, 3))``: ``segments`` are the parts that channels are cut in, and sides of the native
             grid, by stage; they must divide ``dims``. ``steps`` are the strides of the convolutions behind the first
-            three stages, 1 or 2; with stride 1 there is none where the width stays.
+            three stages, at least 1; with stride 1 there is none where the width stays.
         spatial_rule: how maps of another size than the native grid are mixed, ``'tile'`` (each tile of the native
             size alone) or ``'resize'`` (bicubic interpolation to the native grid and back). Default ``'tile'``.
 
@@ -77,7 +77,6 @@ class VisionPermutator(MLPBackbone):
         ),
     }
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(3, 3, 3, 3))
-    # LayerNorm runs over channels, which lie side by side in this format.
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(self, arch: str | dict, *, spatial_rule: str = 'tile', **kwargs: Any):

@@ -111,7 +111,7 @@ class WaveMLP(MLPBackbone):
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4), mode='fc', norm='BN', ds_use_norm=True)
 
     def __init__(self, arch: str | dict, *, norm_cfg: dict | None = None, **kwargs: Any):
-        self.batch_norm = partial(build_norm, norm_cfg or dict(type='BN'))
+        self.batch_norm = partial(build_norm, norm_cfg)
         super().__init__(arch, **kwargs)
 
     def make_out_norm(self, channels: int) -> nn.Module:

@@ -44,6 +44,7 @@ def convert(content: Mapping, to: Layout = 'mmpretrain', ema: bool = False) -> t
             f'convert to mmpretrain or backbone'
         )
     backbone = {name: state[key] for name, key in identity.names.items()}
+    here = backbone if identity.own else {name: _as_here(name, tensor) for name, tensor in backbone.items()}
     head = {part: state[key] for part in ('weight', 'bias') for key in _head_keys(part) if key in state}
     dropped = [
         key
@@ -53,9 +54,9 @@ def convert(content: Mapping, to: Layout = 'mmpretrain', ema: bool = False) -> t
         and (to == 'backbone' or key not in (*_head_keys('weight'), *_head_keys('bias')))
     ]
     if to == 'backbone':
-        new = {'state_dict': {name: _as_here(name, tensor) for name, tensor in backbone.items()}}
+        new = {'state_dict': here}
     elif to == 'mmpretrain':
-        named = {f'backbone.{name}': _as_here(name, tensor) for name, tensor in backbone.items()}
+        named = {f'backbone.{name}': tensor for name, tensor in here.items()}
         new = {'state_dict': named | {f'head.fc.{part}': tensor for part, tensor in head.items()}}
     else:
         new = _official(identity, backbone, head)

@@ -64,7 +64,7 @@ def load_published(
 
     Raises:
         CheckpointError: if the source cannot be read, holds less than the whole trunk (stem and stages) or more blocks
-            than the model, or if the model is not ours; the sentence says which network the source holds.
+            than the model, or if the model is not ours or fused; the sentence says which network the source holds.
     """
     source_name = 'a state dict' if isinstance(source, Mapping) else str(source)
     content = source if isinstance(source, Mapping) else read_checkpoint(source)
@@ -75,6 +75,10 @@ def load_published(
         raise CheckpointError(
             f'{type(model).__name__} is not a backbone of this package, nor does it hold one as `backbone`: '
             f'load {source_name} with a loader of its own'
+        )
+    if backbone.fused:
+        raise CheckpointError(
+            f'this {family} was fused for inference, and no weights fit it any more: load {source_name} before fuse()'
         )
     inner = '' if backbone is model else 'backbone.'
 

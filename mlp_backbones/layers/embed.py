@@ -3,7 +3,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..ops import pad_end, pad_to_multiple, sides
+from ..ops import larger, pad_end, pad_to_multiple, sides
 from .fuse import fold_norm_after
 
 
@@ -39,7 +39,7 @@ class ConvEmbed(nn.Module):
 
     def pad(self, x: Tensor) -> Tensor:
         smallest = self.proj.kernel_size[0] - 2 * self.proj.padding[0]
-        return pad_end(x, *(torch.sym_max(smallest - side, 0) for side in sides(x))) if smallest > 1 else x
+        return pad_end(x, *(larger(smallest - side, 0) for side in sides(x))) if smallest > 1 else x
 
     def fuse(self) -> None:
         self.norm = fold_norm_after(self.proj, self.norm)

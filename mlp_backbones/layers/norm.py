@@ -38,17 +38,18 @@ class SampleNorm(nn.GroupNorm):
         return group_norm_gelu(x, self.weight, self.bias, self.eps, self.gelu)
 
 
-def build_norm(norm_cfg: dict, channels: int) -> nn.Module:
+def build_norm(norm_cfg: dict | None, channels: int) -> nn.Module:
     """Builds the norm that an OpenMMLab ``norm_cfg`` describes.
 
     Args:
         norm_cfg: ``dict(type='BN')``, ``'SyncBN'`` or ``'GN'`` (with ``num_groups``); ``requires_grad`` (default True)
-            and the options of torch's layer (``eps``, ``momentum``, ...) may follow.
+            and the options of torch's layer (``eps``, ``momentum``, ...) may follow. None: ``dict(type='BN')``.
         channels: width of the map.
 
     Raises:
         ValueError: if the type is another one, or torch's layer refuses an option.
     """
+    norm_cfg = dict(type='BN') if norm_cfg is None else norm_cfg
     options = dict(norm_cfg) if isinstance(norm_cfg, dict) else {}
     kind = options.pop('type', None)
     requires_grad = options.pop('requires_grad', True)

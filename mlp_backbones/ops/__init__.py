@@ -2,10 +2,11 @@
 
 from .activation import gelu
 from .backends import backend, form, use_backend
+from .layout import memory_format
 from .native_grid import SPATIAL_RULES, on_native_grid
 from .neighbours import gather_neighbours, neighbour_weights
 from .norm import group_norm_gelu
-from .pad import crop, pad_end, pad_to_multiple, sides
+from .pad import crop, larger, pad_end, pad_to_multiple, sides
 from .precision import autocast_once
 from .regions import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
 from .shift import axial_linear, axial_shift, cycle_linear, cycle_shift
@@ -26,6 +27,8 @@ __all__ = [
     'gather_neighbours',
     'gelu',
     'group_norm_gelu',
+    'larger',
+    'memory_format',
     'neighbour_weights',
     'on_native_grid',
     'pad_end',

@@ -12,6 +12,12 @@ def sides(x: Tensor) -> Sequence[int]:
     return [int(side) for side in x.shape[2:]] if torch.jit.is_tracing() else x.shape[2:]
 
 
+def larger(a: int, b: int) -> int:
+    """``max`` of sizes that may be symbols of a traced graph, which a plain comparison would fix."""
+    # Dynamo knows max of symbols, and gives up on torch.sym_max of numbers.
+    return max(a, b) if torch.compiler.is_dynamo_compiling() else torch.sym_max(a, b)
+
+
 def pad_end(x: Tensor, rows: int, columns: int) -> Tensor:
     """Appends rows of zeros below and columns at the right of ``[B, C, H, W]``.
 

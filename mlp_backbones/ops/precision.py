@@ -9,9 +9,11 @@ def autocast_once(x: Tensor) -> Tensor:
         x: any tensor.
 
     Returns:
-        ``x`` in the dtype that autocast has for products on its device; ``x`` itself outside of autocast.
+        ``x`` in the dtype that autocast has for products on its device; ``x`` itself outside of autocast, and in
+        float64, which autocast leaves alone.
     """
     # A compiler shares the casts of the products by itself.
     if torch.compiler.is_compiling() or not torch.amp.is_autocast_available(device := x.device.type):
         return x
-    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+    casts = torch.is_autocast_enabled(device) and x.dtype != torch.float64
+    return x.to(torch.get_autocast_dtype(device)) if casts else x

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .layout import memory_format
+
 
 def fold_regions(x: Tensor, region_size: int, step: int, dim: int, neighbours_first: bool = False) -> Tensor:
     """Rolls along ``dim``, then folds each run of ``region_size`` neighbours into the channels.
@@ -65,10 +67,15 @@ def unfold_regions(
         ``[B, C, H, W]`` with ``length`` along ``dim``, in the memory format of ``x``, or contiguous.
 
     Raises:
-        ValueError: if ``x`` is not 4-D or another argument is out of range.
+        ValueError: if ``x`` is not 4-D, another argument is out of range, or the sizes do not go together.
     """
     _check('unfold_regions', x, region_size, step, dim)
     if not _is_traced():
+        if -(-length // region_size) != x.shape[dim] or x.shape[1] % region_size:
+            raise ValueError(
+                f'unfold_regions takes what fold_regions gives: got x {list(x.shape)}, region_size={region_size}, '
+                f'dim={dim} and length={length}'
+            )
         return _Unfold.apply(x, region_size, step, dim, length, neighbours_first)
     x = _split(x, region_size, neighbours_first)
     if _is_exporting():
@@ -150,9 +157,7 @@ def _split(x: Tensor, region_size: int, neighbours_first: bool) -> Tensor:
 
 
 def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
-    last = not like.is_contiguous() and like.is_contiguous(memory_format=torch.channels_last)
-    format_ = torch.channels_last if last else torch.contiguous_format
-    return torch.empty(tuple(shape), dtype=like.dtype, device=like.device, memory_format=format_)
+    return torch.empty(tuple(shape), dtype=like.dtype, device=like.device, memory_format=memory_format(like))
 
 
 class _Fold(torch.autograd.Function):

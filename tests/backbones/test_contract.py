@@ -97,7 +97,7 @@ def _before_a_batch_norm(net, name):
 
 @pytest.mark.parametrize('frozen_stages', range(-1, 5))
 def test_frozen_stages_stay_as_they_are(family, frozen_stages):
-    net = slim(family, frozen_stages=frozen_stages, drop_path_rate=0.5).train()
+    net = slim(family, frozen_stages=frozen_stages, drop_path_rate=0.5)
     net.load_state_dict(slim(family).state_dict())
 
     def is_frozen(name):
@@ -105,9 +105,11 @@ def test_frozen_stages_stay_as_they_are(family, frozen_stages):
 
     for name, parameter in net.named_parameters():
         assert parameter.requires_grad is not is_frozen(name), name
-    for name, module in net.named_modules():
-        if name.count('.') > 1 or name == 'stem':
-            assert module.training is not is_frozen(name), name
+    # From the start, and when asked to train.
+    for one in (net, copy.deepcopy(net).train()):
+        for name, module in one.named_modules():
+            if name.count('.') > 1 or name == 'stem':
+                assert module.training is not is_frozen(name), name
     before = copy.deepcopy(net.state_dict())
     if frozen_stages < 4:
         trained = [p for p in net.parameters() if p.requires_grad]
@@ -124,7 +126,7 @@ def test_frozen_stages_stay_as_they_are(family, frozen_stages):
 
 @pytest.mark.parametrize('norm_eval', [False, True])
 def test_norm_eval_keeps_running_statistics_and_nothing_else(family, norm_eval):
-    net = slim(family, norm_eval=norm_eval).train()
+    net = slim(family, norm_eval=norm_eval)
     before = copy.deepcopy(net.state_dict())
     net(image(2, 3, 64, 64))
     for name, tensor in net.state_dict().items():
@@ -149,6 +151,14 @@ def test_checkpointing_changes_no_number(family, frozen_stages):
         results.append([loss.detach(), *grads, *(b for n, b in net.named_buffers())])
     for plain, recomputed in zip(*results, strict=True):
         torch.testing.assert_close(plain, recomputed, rtol=1e-11, atol=1e-11)
+
+
+def test_checkpointing_takes_several_backward_passes(family):
+    net = slim(family, with_cp=True).train()
+    outputs = net(image(2, 3, 37, 41))
+    parameters = [p for name, p in net.named_parameters() if not name.startswith('out_norms')]
+    first, second = (torch.autograd.grad(loss_of(outputs), parameters, retain_graph=keep) for keep in (True, False))
+    assert all(map(torch.equal, first, second))
 
 
 def test_checkpointing_saves_what_is_inside_blocks(family):
@@ -212,6 +222,14 @@ def test_dtypes_and_layouts(family, dtype):
         torch.testing.assert_close(a, b)
 
 
+def test_autocast_leaves_float64_alone(family):
+    net = slim(family).double().eval()
+    x = image(2, 3, 40, 33, dtype=torch.float64)
+    expected = net(x)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        assert all(map(torch.equal, net(x), expected))
+
+
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
 def test_autocast_trains_close_to_float32(family, dtype):
     net = slim(family).train()
@@ -259,9 +277,12 @@ def test_fusing_changes_no_number_and_ends_training(family):
             tensor.normal_().abs_().add_(0.1) if 'running_var' in name else tensor.normal_(std=0.3)
     x = image(2, 3, 41, 58, dtype=torch.float64)
     expected = net.eval()(x)
-    assert net.fuse() is net
-    for got, wanted in zip(net(x), expected, strict=True):
-        torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-11 * wanted.abs().max().item())
+    # The second call changes nothing; without gradients there are other paths.
+    for with_gradients in (True, False):
+        assert net.fuse() is net
+        with torch.set_grad_enabled(with_gradients):
+            for got, wanted in zip(net(x), expected, strict=True):
+                torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-11 * wanted.abs().max().item())
     left = [name for name, module in net.named_modules() if isinstance(module, _BatchNorm)]
     assert all(name.startswith('out_norms.') for name in left)
     assert not any(p.requires_grad for p in net.parameters())
@@ -275,11 +296,17 @@ def test_fusing_changes_no_number_and_ends_training(family):
     [dict(type='GN', num_groups=2), dict(type='BN', affine=False), dict(type='BN', track_running_stats=False)],
 )
 def test_fusing_knows_other_norms(family, norm_cfg):
-    options = dict(norm_cfg=norm_cfg) if 'norm_cfg' in signature(FAMILIES[family]).parameters else {}
-    net = slim(family, **options).double().eval()
+    if 'norm_cfg' not in signature(FAMILIES[family]).parameters:
+        with pytest.raises(TypeError, match='norm_cfg'):
+            slim(family, norm_cfg=norm_cfg)
+        return
+    net = slim(family, norm_cfg=norm_cfg).double().eval()
     x = image(2, 3, 65, 65, dtype=torch.float64)
-    for got, wanted in zip(copy.deepcopy(net).fuse()(x), net(x), strict=True):
-        torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
+    fused = copy.deepcopy(net).fuse()
+    for with_gradients in (True, False):
+        with torch.set_grad_enabled(with_gradients):
+            for got, wanted in zip(fused(x), net(x), strict=True):
+                torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
 
 
 def test_backends_are_said_once(family):

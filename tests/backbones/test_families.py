@@ -1,5 +1,6 @@
 """What one family has and the others have not: its variants, arguments, norms and initialisation."""
 
+import copy
 from itertools import product
 
 import pytest
@@ -162,6 +163,8 @@ def test_initial_weights_of_every_kind_of_layer(name):
             assert abs(module.weight.mean().item()) < 0.1 * std
             if module.bias is not None:
                 assert module.bias.abs().max() <= bias and (bias == 0 or module.bias.any())
+        elif isinstance(module, nn.Conv1d):
+            assert module.weight.std().item() == pytest.approx(0.02, rel=0.1) and not module.bias.any()
         elif isinstance(module, (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)):
             assert (module.weight == 1).all() and not module.bias.any()
 
@@ -221,6 +224,19 @@ def test_every_kind_of_wavemlp_fuses_without_changing_a_number(arch):
         torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-11 * wanted.abs().max().item())
     left = {type(m) for name, m in net.named_modules() if isinstance(m, nn.BatchNorm2d) and 'out_norms' not in name}
     assert bool(left) is (arch.get('mode') == 'depthwise')  # the 3x3 convolution pads what norm1 gives
+
+
+def test_checkpointing_compiles():
+    net = mb.HireMLP(dict(dims=DIMS, depths=(1, 1, 1, 1)), with_cp=True, out_indices=(0,)).double()
+    twin = copy.deepcopy(net)
+    torch.compiler.reset()
+    x = torch.randn(2, 3, 40, 48, dtype=torch.float64)
+    for one in (torch.compile(net, fullgraph=True, backend='aot_eager'), twin):
+        one(x)[0].square().sum().backward()
+    for (name, p), q in zip(net.named_parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-8, atol=1e-8, msg=name)
+    for (name, a), b in zip(net.named_buffers(), twin.buffers(), strict=True):
+        torch.testing.assert_close(a, b, msg=name)
 
 
 @pytest.mark.parametrize('size', [(1, 1), (3, 3), (4, 3), (7, 10), (9, 1)])

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from inspect import signature
 
 import onnx
 import onnxruntime
@@ -11,6 +12,7 @@ from torch.export import Dim
 
 from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.engine.export import export_graph
+from mlp_backbones.ops import SPATIAL_RULES
 from tests.backbones.slim import loss_of, slim_arch
 
 pytestmark = pytest.mark.parametrize('family', FAMILIES)
@@ -54,6 +56,15 @@ def test_compiles_into_one_graph_for_all_sizes(family):
     assert graphs['all'] == 1
 
 
+def test_compiles_into_one_graph_for_one_size(family):
+    net = slim(family).double().eval()
+    torch.compiler.reset()
+    x = torch.randn(SIZES[0], dtype=torch.float64)
+    with torch.no_grad():
+        for got, wanted in zip(torch.compile(net, fullgraph=True, backend='eager')(x), net(x), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-9)
+
+
 def test_compiles_to_machine_code(family):
     """One block, that of the first stage which rolls in Hire-MLP: machine code of a whole network takes minutes."""
     net, inputs = slim(family).eval(), []
@@ -70,14 +81,16 @@ def test_compiles_to_machine_code(family):
 
 
 def test_exports_with_free_batch_height_and_width(family):
-    net = slim(family).double().eval()
-    free = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
-    example = torch.randn(2, 3, 70, 93, dtype=torch.float64)
-    program = torch.export.export(net, (example,), dynamic_shapes=(free,)).module()
-    for size in SIZES:
-        x = torch.randn(size, dtype=torch.float64)
-        for a, b in zip(program(x), net(x), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
+    rules = SPATIAL_RULES if 'spatial_rule' in signature(FAMILIES[family]).parameters else [None]
+    for rule in rules:
+        net = slim(family, **(dict(spatial_rule=rule) if rule else {})).double().eval()
+        free = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+        example = torch.randn(2, 3, 70, 93, dtype=torch.float64)
+        program = torch.export.export(net, (example,), dynamic_shapes=(free,)).module()
+        for size in SIZES:
+            x = torch.randn(size, dtype=torch.float64)
+            for a, b in zip(program(x), net(x), strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 
 
 def test_onnx_with_standard_operators(family, tmp_path):

@@ -116,7 +116,8 @@ def test_training_without_the_auxiliary_loss_is_said_once(caplog, monkeypatch):
 
     (said,) = steps(slim('SparseMLP').train(), use=False)
     assert said.startswith(
-        "SparseMLP trains without its auxiliary loss: add dict(type='mlp_backbones.AuxiliaryLossHook')"
+        'the auxiliary loss of a forward pass of SparseMLP was not used: add '
+        "dict(type='mlp_backbones.AuxiliaryLossHook')"
     )
     assert steps(slim('SparseMLP').train(), use=True) == []
     assert steps(slim('SparseMLP', auxiliary_weight=0).train(), use=False) == []

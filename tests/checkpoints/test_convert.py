@@ -58,6 +58,9 @@ def test_a_family_without_published_weights(arch):
     assert new['state_dict'].keys() == {
         k.replace('head.', 'head.fc.') if 'head' in k else f'backbone.{k}' for k in state
     }
+    for layout, prefix in (('mmpretrain', 'backbone.'), ('backbone', '')):
+        new = convert(state, layout)[0]['state_dict']
+        assert all(new[prefix + k].shape == v.shape for k, v in net.backbone.state_dict().items())
     with pytest.raises(CheckpointError, match='no weights of SparseMLP were published, so that there is no official'):
         convert(state, 'official')
 

@@ -125,6 +125,9 @@ def test_pretrained_init_with_other_inits_and_a_prefix(tmp_path):
 def test_a_model_that_is_not_ours():
     with pytest.raises(CheckpointError, match='Linear is not a backbone of this package'):
         load_published(torch.nn.Linear(2, 2), {'a': torch.ones(1)})
+    net = mb.build_backbone('HireMLP', arch='tiny')
+    with pytest.raises(CheckpointError, match=r'this HireMLP was fused .* load a state dict before fuse\(\)'):
+        load_published(net.fuse(), mb.build_backbone('HireMLP', arch='tiny').state_dict())
 
 
 def test_a_subclass_goes_by_its_familys_names():

@@ -108,3 +108,10 @@ def test_bad_input_is_named(shape, region, step, dim):
         fold_regions(torch.zeros(shape), region, step, dim)
     with pytest.raises(ValueError, match=words):
         unfold_regions(torch.zeros(shape), region, step, dim, 4)
+
+
+@pytest.mark.parametrize(('channels', 'length'), [(4, 10), (4, 2), (3, 4)])
+def test_what_was_not_folded_is_not_unfolded(channels, length):
+    words = rf'got x \[1, {channels}, 2, 3\], region_size=2, dim=2 and length={length}'
+    with pytest.raises(ValueError, match=words):
+        unfold_regions(torch.zeros(1, channels, 2, 3), 2, 0, 2, length)

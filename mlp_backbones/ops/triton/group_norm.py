@@ -5,7 +5,8 @@ import triton
 from torch import Tensor
 from triton import language as tl
 
-from .shift_linear import DTYPES, INTERPRETED, PROGRAMS, check_map, dense, memory_format, steps
+from ..layout import memory_format
+from .shift_linear import DTYPES, INTERPRETED, PROGRAMS, check_map, dense, steps
 
 # Elements a program holds at once; small in the interpreter, so that tiny cases have several tiles.
 TILE = 64 if INTERPRETED else 4096

@@ -7,6 +7,8 @@ import triton
 from torch import Tensor
 from triton import language as tl
 
+from ..layout import memory_format
+
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 # Programs that fill a large GPU several times over.
@@ -236,12 +238,6 @@ def check_map(name: str, x: Tensor) -> None:
         raise ValueError(f'{name} takes x [B, C, H, W] in fp32, fp16 or bf16; got {list(x.shape)} in {x.dtype}')
     if x.device.type == 'cpu' and not INTERPRETED:
         raise ValueError(f'{name} takes CUDA tensors, and CPU ones only if TRITON_INTERPRET=1 is set; got x on a CPU')
-
-
-def memory_format(x: Tensor) -> torch.memory_format:
-    """channels_last for a map that lies so and no other way, contiguous for all others."""
-    channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def dense(x: Tensor) -> Tensor:
