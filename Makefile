@@ -41,7 +41,7 @@ leaderboard-digits: $(STAMP)  ## train networks of the same multiply-adds on dra
 	$(BIN)/python -m mlp_backbones leaderboard build
 
 clean:  ## remove what runs and builds made; .venv stays
-	rm -rf docs/_build docs/examples work_dirs data/digit_scenes build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf docs/_build docs/examples work_dirs data/digit_scenes* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # The stamp is written last, so that a set-up that failed or was interrupted is taken up again.

@@ -10,8 +10,16 @@ LEADERBOARD = Path(__file__).parents[1] / 'docs' / 'leaderboard'
 
 
 def listed(parse: Callable[[str], object]) -> Callable[[str], list]:
-    """A parser of values with commas between."""
-    return lambda text: [parse(part.strip()) for part in text.split(',')]
+    """A parser of different values with commas between."""
+
+    def parse_all(text: str) -> list:
+        values = [parse(part.strip()) for part in text.split(',')]
+        for value in values:
+            if values.count(value) > 1:
+                raise argparse.ArgumentTypeError(f'{text!r} is not valid: {value} is there twice, give it once')
+        return values
+
+    return parse_all
 
 
 def size(text: str) -> tuple[int, int]:
@@ -21,10 +29,13 @@ def size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def whole(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f'{text!r} is not valid: give a whole number of at least 1')
-    return int(text)
+def whole(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f'{text!r} is not valid: give a whole number of at least {least}')
+        return int(text)
+
+    return parse
 
 
 def number(least: float) -> Callable[[str], float]:
@@ -69,7 +80,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     run.add_argument(
         '--batch-sizes',
-        type=listed(whole),
+        type=listed(whole(1)),
         help='images at once (on a CPU: 1,2; on a GPU: 2,16; for detectors: 1)',
     )
     run.add_argument(
@@ -79,9 +90,9 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         help='fp32 (default), bf16 (by autocast; not for detectors) or both',
     )
     run.add_argument('--modes', type=listed(one_of('infer', 'train')), default=['infer', 'train'], help='(infer,train)')
-    run.add_argument('--repeats', type=whole, default=7, help='measurements of each contestant (%(default)s)')
+    run.add_argument('--repeats', type=whole(1), default=7, help='measurements of each contestant (%(default)s)')
     run.add_argument('--min-time', type=number(0), default=0.2, help='seconds of a measurement, at least (%(default)s)')
-    run.add_argument('--threads', type=whole, help="threads on the CPU (torch's choice)")
+    run.add_argument('--threads', type=whole(1), help="threads on the CPU (torch's choice)")
     run.add_argument(
         '--out',
         type=Path,
@@ -116,7 +127,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         '--work-dir', type=Path, default=Path('work_dirs/leaderboard_digits'), help='of the trainings (%(default)s)'
     )
     compare.add_argument('--out', type=Path, default=LEADERBOARD, help='gets the result files (docs/leaderboard)')
-    compare.add_argument('--jobs', type=whole, default=2, help='trainings at the same time (%(default)s)')
+    compare.add_argument('--jobs', type=whole(1), default=2, help='trainings at the same time (%(default)s)')
     compare.add_argument('--heads', type=listed(str), default=['mask-rcnn', 'upernet'], help='(mask-rcnn,upernet)')
     compare.add_argument(
         '--networks',
@@ -128,7 +139,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         '--rates', type=listed(number(0)), default=[1e-3, 2e-3, 4e-3], help='learning rates (0.001,0.002,0.004)'
     )
     compare.add_argument(
-        '--seeds', type=listed(int), default=[0, 1, 2], help='the first serves for the choice of the rate (0,1,2)'
+        '--seeds', type=listed(whole(0)), default=[0, 1, 2], help='the first serves for the choice of the rate (0,1,2)'
     )
     compare.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='changes to all configs, to try things out'

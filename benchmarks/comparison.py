@@ -82,13 +82,20 @@ class Run:
         return ['tools/train.py', self.config, '--work-dir', str(folder), '--cfg-options', *changes]
 
     def result(self) -> Result | None:
-        """What it gave; None if it has not come to its end yet, or the config has changed since."""
+        """What it gave; None if it has not come to its end yet, or the config or the command has changed since."""
         path = self.folder / FILE
         if not path.is_file():
             return None
         result = Result.read(path)
+        if not result.completed or result.command.removesuffix(' --resume') != shlex.join(['python', *self.command]):
+            return None
         config = load_config(self.config, CONFIGS, result.options)
-        return result if result.completed and result.config_hash == config.provenance.config_hash else None
+        if result.config_hash != config.provenance.config_hash:
+            return None
+        # InterruptHook notes the minutes of each part of a training that was stopped and resumed.
+        lines = [line for path in self.folder.glob('*/vis_data/scalars.json') for line in path.read_text().splitlines()]
+        minutes = sum(json.loads(line).get('minutes', 0) for line in lines)
+        return replace(result, cost={'train_minutes': round(minutes, 2)})
 
 
 def compare(
@@ -117,7 +124,8 @@ def compare(
         cfg_options: ``KEY=VALUE`` for all trainings, to try things out. Default: none.
 
     Raises:
-        UserError: if there is no such network, or a training fails; the sentence names its log.
+        UserError: if there is no such network, ``out`` holds results of others, or a training fails (the sentence names
+            its log).
     """
     networks = networks or NETWORKS
     for name, asked, known in (('head', heads, HEADS), ('network', networks, NETWORKS)):
@@ -126,6 +134,7 @@ def compare(
                 raise UserError(f'--{name}s: {unknown(name, value, known)}')
     console = Console()
     configs = {f'{head}_{network}-matched_digits': HEADS[head] for head in heads for network in networks}
+    _refuse_to_drop(out, set(configs))
     grid = [
         Run(name, metric, lr, seeds[0], tuple(cfg_options), work_dir.resolve())
         for name, metric in configs.items()
@@ -187,13 +196,12 @@ def _train(runs: list[Run], jobs: int, progress: Progress, task: int) -> None:
 
 def _train_one(run: Run, threads: int) -> Result:
     if (run.folder / FILE).is_file():
-        # Of another config: nothing of it may be resumed from.
+        # Of another config or command: nothing of it may be resumed from.
         shutil.rmtree(run.folder)
     run.folder.mkdir(parents=True, exist_ok=True)
     resume = ['--resume'] if (run.folder / 'last_checkpoint').is_file() else []
     log = run.folder / 'terminal.log'
     env = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'PYTHONPATH': str(ROOT)}
-    started = perf_counter()
     with log.open('a') as stream:
         status = subprocess.run(
             [sys.executable, *run.command, *resume], cwd=ROOT, env=env, stdout=stream, stderr=subprocess.STDOUT
@@ -201,14 +209,22 @@ def _train_one(run: Run, threads: int) -> Result:
     result = None if status else run.result()
     if result is None:
         raise UserError(f'`python {shlex.join(run.command)}` ended with status {status} and no result; see {log}')
-    result = replace(result, cost={'train_minutes': round((perf_counter() - started) / 60, 2)})
-    result.write(run.folder / FILE)
     return result
 
 
 def _score(run: Run) -> float:
     score = run.result().metrics[run.metric]
     return -math.inf if math.isnan(score) else score
+
+
+def _refuse_to_drop(out: Path, configs: set[str]) -> None:
+    path = out / 'digits.json'
+    found = {average['config'] for average in json.loads(path.read_text())['averages']} if path.is_file() else set()
+    if found - configs:
+        raise UserError(
+            f'{path} holds {min(found - configs)}, which is not asked for now and would be lost: give another folder '
+            f'with --out'
+        )
 
 
 def _forecast(out: Path, total: int, jobs: int) -> str:

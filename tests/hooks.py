@@ -2,7 +2,8 @@
 
 import json
 import os
-import signal
+import subprocess
+import time
 from pathlib import Path
 
 import torch
@@ -24,8 +25,17 @@ class LossRecorder(Hook):
 
 
 @HOOKS.register_module()
-class CtrlCInValidation(Hook):
-    """What a user does who has seen enough."""
+class Stop(Hook):
+    """Sends a signal to the whole group, data workers too, when the hook ``point`` is called.
 
-    def before_val_iter(self, runner, batch_idx, data_batch=None) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+    Another process sends it, as a terminal, torchrun or slurm does: data workers of torch heed their parent otherwise.
+    """
+
+    def __init__(self, point: str, name: str):
+        self.command = ['kill', f'-{name}', '--', f'-{os.getpgrp()}']
+        setattr(self, point, self._send)
+
+    def _send(self, runner, **kwargs) -> None:
+        subprocess.run(self.command)
+        # Time for the workers to end.
+        time.sleep(1)

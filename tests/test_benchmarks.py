@@ -8,12 +8,13 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 
 from benchmarks.__main__ import main
-from benchmarks.comparison import LR
+from benchmarks.comparison import LR, Run
 from benchmarks.measure import count, peak_memory
 from benchmarks.naive import bound, naive
 from benchmarks.suites import NETWORKS, SUITES, Row
@@ -142,6 +143,11 @@ def test_a_regression_is_named(result, tmp_path, capsys):
     [
         ('run --sizes 64', "'64' is not valid: give height and width in pixels, as in 800x1216"),
         ('run --batch-sizes 0', "'0' is not valid: give a whole number of at least 1"),
+        ('run --batch-sizes 1,2,1', "'1,2,1' is not valid: 1 is there twice, give it once"),
+        ('compare --rates 1e-3,0.001', "'1e-3,0.001' is not valid: 0.001 is there twice, give it once"),
+        ('compare --seeds a', "'a' is not valid: give a whole number of at least 0"),
+        ('compare --seeds=-1', "'-1' is not valid: give a whole number of at least 0"),
+        ('compare --seeds 0,0', "'0,0' is not valid: 0 is there twice, give it once"),
         ('run --precision fp32,int8', "'int8' is not valid: give fp32, bf16, or several with commas"),
         ('run --models cyclmlp_b1', "'cyclmlp_b1', did you mean 'cyclemlp_b1'?"),
         ('run --suite detectors --precision bf16', '--precision bf16: the suite detectors takes fp32 alone'),
@@ -201,11 +207,23 @@ def test_a_comparison_goes_on_after_a_kill(tmp_path):
     again = run(*command)
     assert again.returncode == 0 and '3 trainings, 1 at a time; about' in again.stdout, again.stdout
     assert (first / 'result.json').read_text() == kept
+    # A result of another command is none of this one, and that of a resumed training has the minutes of all its parts.
+    training = Run('upernet_asmlp-matched_digits', 'mIoU', 1e-3, 0, tuple(command[-6:]), tmp_path / 'work')
+    minutes = training.result().cost['train_minutes']
+    assert replace(training, options=training.options[1:]).result() is None
+    (first / 'a_part_before/vis_data').mkdir(parents=True)
+    (first / 'a_part_before/vis_data/scalars.json').write_text('{"loss": 1.5}\n{"minutes": 30, "parameters": 1}\n')
+    assert training.result().cost == {'train_minutes': pytest.approx(minutes + 30)}
 
 
 def test_a_comparison_names_the_log_of_a_training_that_fails(tmp_path):
     command = ('-m', 'benchmarks', 'compare', '--heads', 'upernet', '--jobs', 1, '--work-dir', tmp_path)
     refused = run(*command, '--networks', 'resnt')
     assert refused.returncode == 1 and "unknown network 'resnt', did you mean 'resnet'?" in refused.stdout
+    # What it would write holds one network, and the folder those of all.
+    refused = run(*command, '--networks', 'resnet')
+    assert refused.returncode == 1 and 'would be lost: give another folder with --out' in refused.stdout
+    assert [path.name for path in tmp_path.iterdir()] == []
+    command = (*command, '--out', tmp_path / 'out')
     failed = run(*command, '--networks', 'resnet', '--cfg-options', 'model.backbone.depth=19')
     assert failed.returncode == 1 and 'terminal.log' in failed.stdout.splitlines()[-1], failed.stdout

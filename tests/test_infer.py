@@ -191,6 +191,8 @@ def test_what_the_user_names(tmp_path):
     assert found('i*/sub/a.png') == ('.', ['in/sub/a.png'])
     with pytest.raises(UserError, match=r'void holds no picture, by the suffixes .*\.jpg'):
         found('void')
+    with pytest.raises(UserError, match=rf'all pictures lie below --out {tmp_path}: give another folder'):
+        find_pictures(str(tmp_path / 'in'), tmp_path)
     for nothing in ('in/*.gif', 'nowhere.png'):
         with pytest.raises(UserError, match='is no file, no folder, and no file matches it as a pattern'):
             found(nothing)

@@ -233,3 +233,19 @@ def test_export_of_a_variant_and_of_a_segmentor(tmp_path, workspace):
     assert done.returncode == 1 and 'MaskRCNN, which is no segmentor: export its --backbone alone' in done.stdout
     done = run('tools/export.py', 'cyclemlp_maskrcnn_digits', tmp_path / 'net.pt', '--backbone')
     assert done.returncode == 1 and "suffix '.pt': name a file that ends in .onnx or .pt2" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'sentence'),
+    [
+        ('export.py convmlp_s gone/net.onnx', 'gone/net.onnx: the folder gone is missing; make it'),
+        ('export.py convmlp_s net.pt2 --opset 19', 'opset=19: net.pt2 will hold no operators of ONNX; leave it out'),
+        ('export.py convmlp_s net.onnx --backbone', '--backbone: convmlp_s is a backbone by itself; leave it out'),
+        ('convert_checkpoint.py a.pth gone/new.pth', 'gone/new.pth: the folder gone is missing; make it'),
+    ],
+)
+def test_files_that_cannot_be_written(arguments, sentence, tmp_path):
+    tool, *arguments = arguments.split()
+    done = run(ROOT / 'tools' / tool, *arguments, cwd=tmp_path)
+    assert done.returncode and f'error: {sentence}' in done.stdout.splitlines()[-1], done.stdout
+    assert not list(tmp_path.iterdir())

@@ -27,6 +27,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if not args.inspect and args.dst is None:
         parser.error('DST is missing: name the file to write, or use --inspect')
+    if not args.inspect and not args.dst.parent.is_dir():
+        parser.error(f'{args.dst}: the folder {args.dst.parent} is missing; make it, or name a file elsewhere')
     return args
 
 

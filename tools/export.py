@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
         '--size', type=int, nargs=2, default=(224, 224), metavar=('H', 'W'), help='of the example (default: 224 224)'
     )
     parser.add_argument('--static', action='store_true', help='fix H and W; the batch stays open')
-    parser.add_argument('--opset', type=int, default=18, help='version of ONNX operators (default: 18)')
+    parser.add_argument('--opset', type=int, help='version of ONNX operators, for *.onnx (default: 18)')
     return parser.parse_args()
 
 
@@ -35,6 +35,8 @@ def main() -> None:
     args = parse_args()
     try:
         if args.model in mb.list_backbones():
+            if args.backbone:
+                raise UserError(f'--backbone: {args.model} is a backbone by itself; leave it out, or name a config')
             model = mb.build_backbone(args.model)
             if args.checkpoint:
                 print(load_published(model, args.checkpoint))

@@ -38,7 +38,7 @@ def main() -> None:
     except CheckpointError as error:
         sys.exit(f'error: {error}' + (f'; {OFFER}' if isinstance(error, CheckpointMissing) else ''))
     except KeyboardInterrupt as stop:
-        print(f'\n{stop or "stopped"}\ngo on with the same command and --resume', file=sys.stderr)
+        print(f'\n{str(stop) or "stopped"}', file=sys.stderr)
         sys.exit(130)
 
 

@@ -33,11 +33,33 @@ class UserError(Exception):
     """Something that the user can mend; the text is one clear sentence."""
 
 
+def check_device(device: str) -> None:
+    """Raises UserError where torch cannot use the device."""
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition('\n')[0]
+        raise UserError(f'device={device!r} cannot be used ({reason}): give cpu, cuda or cuda:N') from error
+
+
+class OptionsAction(DictAction):
+    """mmengine's action, but what it cannot parse is one sentence."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        for value in values:
+            try:
+                super().__call__(parser, namespace, [value], option_string)
+            except (ValueError, AssertionError):
+                parser.error(
+                    f'{option_string} {value}: give KEY=VALUE, as in train_cfg.max_epochs=3, and all brackets in pairs'
+                )
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that tools/train.py and tools/test.py share."""
     parser.add_argument('--work-dir', help='where logs, metrics and checkpoints go (default: work_dirs/NAME)')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='changes to the config'
+        '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='changes to the config'
     )
     parser.add_argument(
         '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none', help='(default: none)'
@@ -57,7 +79,7 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
         The config, and under ``provenance`` what it is: its recipe's name, the options and a hash of both.
 
     Raises:
-        UserError: if there is no such config; the sentence names the nearest ones.
+        UserError: if there is no such config (the sentence names the nearest ones), or it has no place for an option.
     """
     path = Path(name)
     if not path.is_file():
@@ -68,7 +90,16 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
             raise UserError(f'unknown config {name!r}{hint} `python -m mlp_backbones zoo` lists them all')
         path = names[path.stem]
     config = Config.fromfile(path)
-    config.merge_from_dict(options or {})
+    try:
+        config.merge_from_dict(options or {})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # mmengine's sentence may go on with all that the config holds there.
+        reason = str(error.args[0]).partition(' [')[0]
+        changes = ', '.join(f'{key}={value}' for key, value in options.items())
+        raise UserError(
+            f'{path.stem} has no place for one of the options {changes} ({reason}): give dotted keys of the config, '
+            f'and for an item of a list its number'
+        ) from error
     config.pop('provenance', None)  # of a config that was saved in a work directory
     config.provenance = dict(config=recipe(path), options=options or {}, config_hash=config_hash(config))
     return config
@@ -207,7 +238,7 @@ def _prepare(
             raise UserError(
                 f'the digit scenes need {error.name}, which is not installed: `pip install ".[digits]"`'
             ) from error
-        except FileExistsError as error:
+        except (FileExistsError, ValueError) as error:
             raise UserError(str(error)) from error
     for name in dataloaders:
         if config.get(name):

@@ -28,7 +28,7 @@ class SegmentorGraph(nn.Module):
 
 
 def export_graph(
-    model: nn.Module, path: Path, size: tuple[int, int] = (224, 224), dynamic: bool = True, opset: int = 18
+    model: nn.Module, path: Path, size: tuple[int, int] = (224, 224), dynamic: bool = True, opset: int | None = None
 ) -> float:
     """Writes a model as ONNX (``.onnx``) or as an exported program of torch (``.pt2``), and tries it at other sizes.
 
@@ -37,17 +37,23 @@ def export_graph(
         path: the file; its suffix chooses the format.
         size: (H, W) of the example, in pixels. Default (224, 224).
         dynamic: leave batch, H and W open; else all but the batch are fixed. Default True.
-        opset: version of ONNX's operators, at least 18 (of which all are standard ones). Default 18.
+        opset: version of ONNX's operators, at least 18 (of which all are standard ones); None for ``.pt2``. Default
+            None: 18 for ``.onnx``.
 
     Returns:
         The largest difference to the model among the trials, relative to the largest value of that output.
 
     Raises:
-        UserError: if the suffix is another one, the model cannot be exported in this way, or the file gives other
-            numbers; then nothing is written.
+        UserError: if the suffix is another one, the folder is missing, the model cannot be exported in this way, or
+            the file gives other numbers; then nothing is written.
     """
     if path.suffix not in ('.onnx', '.pt2'):
         raise UserError(f'{path} has the suffix {path.suffix!r}: name a file that ends in .onnx or .pt2')
+    if not path.parent.is_dir():
+        raise UserError(f'{path}: the folder {path.parent} is missing; make it, or name a file elsewhere')
+    if opset is not None and path.suffix == '.pt2':
+        raise UserError(f'opset={opset}: {path} will hold no operators of ONNX; leave it out, or write .onnx')
+    opset = 18 if opset is None else opset
     if opset < 18:
         raise UserError(f'opset={opset} is too old: the exporter of torch writes opset 18 and newer')
     model = model.eval()

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..checkpoints import load_trained
-from .config import UserError, _dicts, _name, _revert_sync_batchnorm, model_config
+from .config import UserError, _dicts, _name, _revert_sync_batchnorm, check_device, model_config
 
 # What OpenCV reads, by name: the files of a folder that are taken for pictures.
 SUFFIXES = (
@@ -48,11 +48,7 @@ class Predictor:
     def __init__(self, config: Config, checkpoint: str, score: float = 0.3, device: str = 'cpu'):
         if not 0 <= score <= 1:
             raise UserError(f'score={score} is not valid: give a number from 0 to 1')
-        try:
-            torch.empty(1, device=device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).partition('\n')[0]
-            raise UserError(f'device={device!r} cannot be used ({reason}): give cpu, cuda or cuda:N') from error
+        check_device(device)
         dataset = next((node for node in _dicts(config.get('test_dataloader')) if 'pipeline' in node), None)
         if dataset is None:
             raise UserError(f'{config.filename} has no test_dataloader with a pipeline, which prepares the pictures')
@@ -168,9 +164,9 @@ def find_pictures(source: str, out: Path) -> tuple[Path, list[Path]]:
         The folder that the pictures lie below, and the pictures in order.
 
     Raises:
-        UserError: if there is none.
+        UserError: if there is none, or none outside of ``out``.
     """
-    path, out = Path(source), out.resolve()
+    path, inside = Path(source), out.resolve()
     if path.is_file():
         return path.parent, [path]
     if path.is_dir():
@@ -184,7 +180,10 @@ def find_pictures(source: str, out: Path) -> tuple[Path, list[Path]]:
             map(Path, glob.glob(source, recursive=True)),
         )
         nothing = f'{source} is no file, no folder, and no file matches it as a pattern'
-    pictures = sorted(p for p in found if p.is_file() and out not in p.resolve().parents)
+    found = sorted(p for p in found if p.is_file())
+    pictures = [p for p in found if inside not in p.resolve().parents]
+    if found and not pictures:
+        raise UserError(f'all pictures lie below --out {out}: give another folder')
     if not pictures:
         raise UserError(f'{nothing}: give a picture, a folder of pictures, or a pattern in quotes')
     return root, pictures

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from datetime import timedelta
+from traceback import walk_tb
 
 import torch
 from mmengine.config import Config
@@ -14,6 +15,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch.utils.data import dataloader
 
 from ..registry import HOOKS
 from .config import UserError
@@ -27,7 +29,8 @@ class TerminalRunner(Runner):
     """mmengine's Runner, with three differences.
 
     Environment, config and hook lists go to the log file alone. Without a GPU several processes talk through gloo. And
-    where the connection to another process breaks off, hooks are told (``after_lost_process``).
+    where the connection to another process breaks off, or no batch can be had, hooks are told (``after_lost_process``,
+    ``after_lost_batch``).
     """
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -52,8 +55,11 @@ class TerminalRunner(Runner):
     def train(self) -> torch.nn.Module:
         try:
             return super().train()
-        except RuntimeError as error:
-            if self.distributed and _LOST.search(str(error)):
+        except Exception as error:
+            # Of a worker that is just ending, the connection may break before torch knows: no text tells all of them.
+            if any(frame.f_code.co_filename == dataloader.__file__ for frame, _ in walk_tb(error.__traceback__)):
+                self.call_hook('after_lost_batch')
+            if isinstance(error, RuntimeError) and self.distributed and _LOST.search(str(error)):
                 self.call_hook('after_lost_process', error=error)
             raise
 

@@ -16,6 +16,9 @@ from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, Runner, set_ran
 from ..registry import HOOKS, LOOPS
 from .config import UserError
 
+ADVICE = 'go on with the same command and --resume'
+UNVALIDATED = '; its validation is left to tools/test.py'
+
 
 @LOOPS.register_module()
 class ResumableEpochLoop(EpochBasedTrainLoop):
@@ -30,11 +33,6 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
     def run_epoch(self) -> None:
         runner = self.runner
         done = self._iter - self._epoch * len(self.dataloader)
-        if not 0 <= done <= len(self.dataloader):
-            raise UserError(
-                f'cannot go on: iteration {self._iter} of the checkpoint is not in epoch {self._epoch + 1} of '
-                f'{len(self.dataloader)} batches; resume with the batch size, data and number of processes of before'
-            )
         if done:
             runner.logger.info(f'passing over the {done} batches of epoch {self._epoch + 1} that were trained before')
         set_random_seed((runner.seed + self._epoch) % 2**32)
@@ -68,11 +66,13 @@ class InterruptHook(Hook):
         self.done = 0  # iterations
         self.random_states: list[dict] = []  # of all processes
         self.handlers: dict = {}
+        self.sigchld = None  # torch's handler, while ours is in its place
         self.main_process = 0
         self.started = 0.0
 
     def before_train(self, runner: Runner) -> None:
-        # Data workers are forked later and inherit these handlers: they ignore a terminal's Ctrl-C.
+        # Data workers are forked later and inherit the handler of SIGINT: they ignore a terminal's Ctrl-C. For SIGTERM
+        # torch gives them one of its own, which ends them.
         for number in (signal.SIGINT, signal.SIGTERM):
             self.handlers[number] = signal.signal(number, self._ask)
         self.main_process = os.getpid()
@@ -92,10 +92,15 @@ class InterruptHook(Hook):
     def after_val_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         # Processes need not have as many validation batches as each other: each stops when it is asked.
         if self.asked:
-            self._stop(runner, runner.iter, '; its validation is left to tools/test.py')
+            self._stop(runner, runner.iter, UNVALIDATED)
 
     def after_val_epoch(self, runner: Runner, metrics=None) -> None:
         self.validating = False
+
+    def after_lost_batch(self, runner: Runner) -> None:
+        """Stops where the batch is missing of a data worker that a SIGTERM to the whole group ended, too."""
+        if self.asked:
+            self._stop(runner, runner.iter, UNVALIDATED if self.validating else '')
 
     def after_train(self, runner: Runner) -> None:
         self._record(runner)
@@ -104,9 +109,21 @@ class InterruptHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         # Only where all processes stopped together is the state of each known.
         checkpoint['random_state'] = self.random_states or [random_state()]
+        if isinstance(runner.train_loop, ResumableEpochLoop):
+            checkpoint['batches'] = len(runner.train_loop.dataloader)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        if runner._resume and isinstance(runner.train_loop, ResumableEpochLoop) and 'random_state' in checkpoint:
+        if not runner._resume or not isinstance(runner.train_loop, ResumableEpochLoop):
+            return
+        meta, found = checkpoint['meta'], len(runner.train_loop.dataloader)
+        # mmengine's own loop saves at the end of an epoch alone, and does not say how many batches that is.
+        batches = checkpoint.get('batches') or meta['iter'] // max(meta['epoch'], 1)
+        if batches != found:
+            raise UserError(
+                f'cannot go on: {batches} batches an epoch were trained before, and there are {found} now; '
+                f'resume with the batch size, data and number of processes of before'
+            )
+        if 'random_state' in checkpoint:
             states = checkpoint['random_state']
             states = [states] if isinstance(states, dict) else states  # as checkpoints were before
             runner.train_loop.resumed_random_state = states[get_rank() % len(states)]
@@ -127,7 +144,7 @@ class InterruptHook(Hook):
             sys.exit(1)
         raise UserError(
             f'another process of this job is gone ({str(error).splitlines()[0]}); stopped after iteration {iteration} '
-            f'and saved {Path(runner.work_dir, self.filename)}: go on with the same command and --resume'
+            f'and saved {Path(runner.work_dir, self.filename)}: {ADVICE}'
         )
 
     def _ask(self, number: int, frame: object) -> None:
@@ -136,9 +153,12 @@ class InterruptHook(Hook):
         if self.asked:
             raise KeyboardInterrupt('stopped at once; the checkpoint of this iteration is not saved')
         self.asked = True
-        if get_rank():
-            return
-        print('\nsaving a checkpoint after this iteration; Ctrl-C again stops at once', file=sys.stderr)
+        # Data workers that the same SIGTERM ended are no error: torch's handler would raise one inside the iteration.
+        # Not SIG_IGN, with which the kernel takes away what torch and multiprocessing wait for.
+        self.sigchld = signal.signal(signal.SIGCHLD, lambda *_: None)
+        if get_rank() == 0:
+            # print may be interrupted in itself.
+            os.write(2, b'\nsaving a checkpoint after this iteration; Ctrl-C again stops at once\n')
 
     def _stop(self, runner: Runner, iteration: int, remark: str = '') -> None:
         saved = self._save(runner, iteration)
@@ -148,7 +168,7 @@ class InterruptHook(Hook):
         if not saved:
             sys.exit(130)
         path = Path(runner.work_dir, self.filename)
-        raise KeyboardInterrupt(f'stopped after iteration {iteration}; saved {path}{remark}')
+        raise KeyboardInterrupt(f'stopped after iteration {iteration}; saved {path}{remark}\n{ADVICE}')
 
     def _save(self, runner: Runner, iteration: int) -> bool:
         """Whether it was this process that saved: the first to get here, for any may be the one that is gone."""
@@ -181,6 +201,9 @@ class InterruptHook(Hook):
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         self.handlers = {}
+        if self.sigchld is not None:
+            signal.signal(signal.SIGCHLD, self.sigchld)
+            self.sigchld = None
 
     def _record(self, runner: Runner) -> None:
         parameters = sum(p.numel() for p in runner.model.parameters())

@@ -25,7 +25,7 @@ from .. import build_backbone, list_backbones
 from ..backbones import MLPBackbone
 from ..backbones.arguments import unknown
 from ..checkpoints import load_published, load_trained
-from .config import UserError, _revert_sync_batchnorm, load_config, model_config
+from .config import UserError, _revert_sync_batchnorm, check_device, load_config, model_config
 from .infer import BadPicture, read_picture
 
 SMALLEST_BATCH = 4  # HSIC_1 divides by n - 3
@@ -206,11 +206,7 @@ def compare(
         raise UserError(f'a batch size of {batch_size} is too small: the estimate takes at least {SMALLEST_BATCH}')
     if len(pictures) < SMALLEST_BATCH:
         raise UserError(f'the estimate takes at least {SMALLEST_BATCH} pictures, got {len(pictures)}: give more')
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition('\n')[0]
-        raise UserError(f'device={device!r} cannot be used ({reason}): give cpu, cuda or cuda:N') from error
+    check_device(device)
     pictures = random.Random(seed).sample(pictures, len(pictures))
     begins = [i for i in range(0, len(pictures), batch_size) if len(pictures) - i >= SMALLEST_BATCH]
     for network in networks:

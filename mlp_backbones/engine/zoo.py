@@ -129,11 +129,11 @@ def tabulate(
         UserError: if a name does not exist (the sentence lists those that do), or nothing is left.
     """
     rows = list(rows)
+    sort = sort and _find('metric', ALIASES.get(sort, sort), [name for row in rows for name in row.metrics])
     for key, asked in dict(family=family, dataset=dataset, head=head).items():
         if asked:
             found = _find(key, asked, [getattr(row, key) for row in rows])
             rows = [row for row in rows if getattr(row, key) == found]
-    sort = sort and _find('metric', ALIASES.get(sort, sort), [name for row in rows for name in row.metrics])
     tables: dict[tuple[str, str, str, str], list[Row]] = {}
     for row in rows:
         tables.setdefault(row.table, []).append(row)

@@ -82,7 +82,10 @@ def run_check(args: argparse.Namespace) -> None:
 
 def _read(path: Path, configs: Mapping[str, Row]) -> Result:
     result = read_result(path, configs)
-    config = load_config(str(ROOT / configs[result.config].config), ROOT / 'configs', result.options)
+    try:
+        config = load_config(str(ROOT / configs[result.config].config), ROOT / 'configs', result.options)
+    except UserError as error:
+        raise UserError(f'{path}: options: {error}') from error
     if config.provenance.config_hash != result.config_hash:
         raise UserError(
             f'{path}: config_hash is not that of {result.config} with these options: the config has changed since, or '

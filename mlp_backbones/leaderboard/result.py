@@ -136,6 +136,7 @@ class ResultHook(Hook):
     """Writes ``result.json`` into the work directory after each validation; tells checkpoints how they came about."""
 
     priority = 'LOWEST'
+    mixed = False  # whether parts were trained otherwise: then there is nothing to say
 
     def before_train(self, runner: Runner) -> None:
         self.record = {
@@ -147,9 +148,18 @@ class ResultHook(Hook):
         }
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        checkpoint['meta'][RECORD] = self.record
+        if not self.mixed:
+            checkpoint['meta'][RECORD] = self.record
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        fault = runner._resume and _fault(runner, checkpoint, 'resumed training')
+        if fault:
+            self.mixed = True
+            runner.logger.info(fault)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        if self.mixed:
+            return
         result = from_logs(runner, metrics or {}, self.record, runner.iter)
         if result and runner.rank == 0:
             result.write(Path(runner.work_dir) / FILE)
@@ -164,15 +174,24 @@ def write_test_result(runner: Runner, logged: dict[str, float], checkpoint: dict
         checkpoint: that was tested.
         test: 'single' or 'multi', as in :class:`Result`.
     """
-    record = checkpoint.get('meta', {}).get(RECORD)
-    if record is None:
-        runner.logger.info(f'no {FILE}: the checkpoint does not say how it was trained (tools/train.py notes it)')
-    elif record['config_hash'] != runner.cfg.provenance.config_hash:
-        runner.logger.info(
-            f'no {FILE}: the test has another config or other --cfg-options than the training '
-            f'({record["config"]}, {record["options"] or "no options"})'
-        )
+    fault = _fault(runner, checkpoint, 'test')
+    if fault:
+        runner.logger.info(fault)
     else:
-        result = from_logs(runner, logged, record, checkpoint['meta']['iter'], test)
+        meta = checkpoint['meta']
+        result = from_logs(runner, logged, meta[RECORD], meta['iter'], test)
         if result and runner.rank == 0:
             result.write(Path(runner.work_dir) / FILE)
+
+
+def _fault(runner: Runner, checkpoint: dict, now: str) -> str:
+    """Why what comes of a checkpoint is no result of the config; '' if it is."""
+    record = checkpoint.get('meta', {}).get(RECORD)
+    if record is None:
+        return f'no {FILE}: the checkpoint does not say how it was trained (tools/train.py notes it)'
+    if record['config_hash'] != runner.cfg.provenance.config_hash:
+        return (
+            f'no {FILE}: the {now} has another config or other --cfg-options than the training '
+            f'({record["config"]}, {record["options"] or "no options"})'
+        )
+    return ''

@@ -1,7 +1,9 @@
+import argparse
+
 import pytest
 
 from mlp_backbones.engine import UserError, load_config, prepare_test, prepare_train
-from mlp_backbones.engine.config import _data_paths, _revert_sync_batchnorm
+from mlp_backbones.engine.config import _data_paths, _revert_sync_batchnorm, add_arguments
 from tests.conftest import ROOT, TINY, run
 
 CONFIGS = ROOT / 'configs'
@@ -21,6 +23,31 @@ def test_unknown_config_answers_with_the_nearest():
         load_config('cyclemlp_maskrcn_digits', CONFIGS)
     with pytest.raises(UserError, match='`python -m mlp_backbones zoo` lists them all'):
         load_config('nowhere/x.py', CONFIGS)
+
+
+@pytest.mark.parametrize('option', ['foo', 'a=[(1,2)', 'a=1,(2'])
+def test_options_that_cannot_be_parsed(option, capsys):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert parser.parse_args(['--cfg-options', 'a=1', 'b=[(1,2)]']).cfg_options == {'a': 1, 'b': [(1, 2)]}
+    with pytest.raises(SystemExit, match='2'):
+        parser.parse_args(['--cfg-options', 'a=1', option])
+    assert f'error: --cfg-options {option}: give KEY=VALUE, as in train_cfg.max_epochs=3' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('key', ['param_scheduler.9.end', 'param_scheduler.0', 'param_scheduler.end', 'model.type.x'])
+def test_options_that_the_config_has_no_place_for(key):
+    sentence = f'cyclemlp_maskrcnn_digits has no place for one of the options {key}=3 '
+    with pytest.raises(UserError, match=sentence) as refused:
+        load_config('cyclemlp_maskrcnn_digits', CONFIGS, {key: 3})
+    assert len(str(refused.value)) < 450
+
+
+def test_scenes_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = load_config('cyclemlp_maskrcnn_digits', CONFIGS, {'digit_scenes.train': 1, 'digit_scenes.val': 0})
+    with pytest.raises(UserError, match=r"length >= 1 and seed >= 0; got split='val', length=0"):
+        prepare_train(config, None, 'none', amp=False, resume=None)
 
 
 @pytest.mark.parametrize('tool', ['train', 'test'])

@@ -13,6 +13,7 @@ import torch
 
 from mlp_backbones.checkpoints import read_checkpoint
 from mlp_backbones.engine.resume import random_state, set_random_state
+from mlp_backbones.leaderboard.result import RECORD
 from tests.conftest import ROOT, TINY, run
 
 OPTIONS = [
@@ -48,8 +49,8 @@ def losses(work_dir):
     return found
 
 
-@pytest.mark.parametrize('workers', [0, 1])
-def test_ctrl_c_leaves_a_checkpoint_and_resuming_changes_nothing(workspace, tmp_path, workers):
+@pytest.mark.parametrize(('number', 'workers'), [(signal.SIGINT, 0), (signal.SIGINT, 1), (signal.SIGTERM, 1)])
+def test_a_stop_leaves_a_checkpoint_and_resuming_changes_nothing(workspace, tmp_path, number, workers):
     config = 'cyclemlp_maskrcnn_digits'
     whole = start(workspace, tmp_path / 'whole', config, workers=workers)
     output = whole.communicate(timeout=300)[0]
@@ -60,8 +61,8 @@ def test_ctrl_c_leaves_a_checkpoint_and_resuming_changes_nothing(workspace, tmp_
     for line in broken.stdout:
         lines.append(line)
         if 'Epoch(train) [2][ 4/12]' in line:
-            # To the whole group, data workers too, as a terminal does.
-            os.killpg(broken.pid, signal.SIGINT)
+            # To the whole group, data workers too, as a terminal and torchrun do.
+            os.killpg(broken.pid, number)
             break
     output = ''.join(lines) + broken.communicate(timeout=60)[0]
     assert broken.returncode == 130, output
@@ -91,10 +92,12 @@ def test_resuming_with_another_batch_size_is_refused(workspace, tmp_path):
             os.killpg(process.pid, signal.SIGINT)
             break
     process.communicate(timeout=60)
-    resumed = start(workspace, tmp_path, 'cyclemlp_upernet_digits', '--resume', batch_size=8)
-    output = resumed.communicate(timeout=120)[0]
-    assert 'error: cannot go on: iteration' in output
-    assert 'Traceback' not in output
+    # With 8, iteration 8 lies behind the first epoch of 3 batches; with 1 it would lie within that of 24.
+    for batch_size, batches in ((8, 3), (1, 24)):
+        resumed = start(workspace, tmp_path, 'cyclemlp_upernet_digits', '--resume', batch_size=batch_size)
+        output = resumed.communicate(timeout=120)[0]
+        assert resumed.returncode == 1 and 'Traceback' not in output
+        assert f'error: cannot go on: 12 batches an epoch were trained before, and there are {batches} now' in output
 
     # What such a checkpoint reaches is no result of the config.
     options = [*OPTIONS, 'train_dataloader.batch_size=2', 'train_dataloader.num_workers=1']
@@ -102,6 +105,15 @@ def test_resuming_with_another_batch_size_is_refused(workspace, tmp_path):
     tested = run(*command, '--work-dir', tmp_path, '--cfg-options', *options, cwd=workspace)
     assert tested.returncode == 0, tested.stdout
     assert not json.loads((tmp_path / 'result.json').read_text())['completed']
+
+    # Nor is what a training reaches that goes on with other options, and its checkpoints do not claim it.
+    (tmp_path / 'result.json').unlink()
+    command = (ROOT / 'tools/train.py', 'cyclemlp_upernet_digits', '--work-dir', tmp_path, '--resume')
+    changed = run(*command, '--cfg-options', *options, 'optim_wrapper.optimizer.lr=1e-4', cwd=workspace)
+    assert changed.returncode == 0, changed.stdout
+    assert changed.stdout.count('no result.json: the resumed training has another config or other --cfg-options') == 1
+    assert not (tmp_path / 'result.json').exists()
+    assert RECORD not in read_checkpoint(tmp_path / 'epoch_2.pth')['meta']
 
 
 def test_a_second_ctrl_c_stops_at_once(workspace, tmp_path):
@@ -118,22 +130,39 @@ def test_a_second_ctrl_c_stops_at_once(workspace, tmp_path):
     assert time.monotonic() - began < 30
 
 
-def test_ctrl_c_in_validation_keeps_weights_and_moving_average_apart(workspace, tmp_path):
-    (tmp_path / 'ema.py').write_text(
+def write_stopping_config(path, hooks):
+    path.write_text(
         f"_base_ = '{ROOT}/configs/cyclemlp_upernet_digits.py'\n"
         "custom_imports = dict(imports=['tests.hooks'], allow_failed_imports=False)\n"
-        "custom_hooks = [dict(type='EMAHook', momentum=0.1), dict(type='CtrlCInValidation')]\n"
+        f'custom_hooks = {hooks}\n'
         "digit_scenes = dict(root='data/digit_scenes')\n"
-        "train_dataloader = dict(dataset=dict(data_root='data/digit_scenes'))\n"
+        "train_dataloader = dict(persistent_workers=True, dataset=dict(data_root='data/digit_scenes'))\n"
         "val_dataloader = dict(dataset=dict(data_root='data/digit_scenes'))\n"
     )
-    process = start(workspace, tmp_path / 'work', tmp_path / 'ema.py')
+    return path
+
+
+@pytest.mark.parametrize('name', ['INT', 'TERM'])
+def test_a_stop_in_validation_keeps_weights_and_moving_average_apart(workspace, tmp_path, name):
+    hooks = [dict(type='EMAHook', momentum=0.1), dict(type='Stop', point='before_val_iter', name=name)]
+    process = start(workspace, tmp_path / 'work', write_stopping_config(tmp_path / 'ema.py', hooks))
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 130 and 'its validation is left to tools/test.py' in output, output
+    assert 'Traceback' not in output
     saved, stopped = (read_checkpoint(tmp_path / 'work' / name) for name in ('epoch_2.pth', 'interrupted.pth'))
     assert any(not torch.equal(w, saved['ema_state_dict'][f'module.{n}']) for n, w in saved['state_dict'].items())
     for part in ('state_dict', 'ema_state_dict'):
         assert all(torch.equal(tensor, stopped[part][name]) for name, tensor in saved[part].items())
+
+
+def test_a_stop_that_leaves_no_worker_to_wait_for(workspace, tmp_path):
+    hooks = [dict(type='Stop', point='after_train_epoch', name='TERM')]
+    process = start(workspace, tmp_path / 'work', write_stopping_config(tmp_path / 'stop.py', hooks))
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 130 and 'stopped after iteration 12; saved ' in output, output
+    assert 'Traceback' not in output
+    meta = read_checkpoint(tmp_path / 'work' / 'interrupted.pth')['meta']
+    assert (meta['epoch'], meta['iter']) == (1, 12)
 
 
 def test_random_state_goes_through_a_checkpoint(tmp_path):
