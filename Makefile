@@ -36,7 +36,7 @@ format: $(STAMP)  ## mend what ruff can and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-leaderboard-digits: $(STAMP)  ## train networks of the same multiply-adds on drawn digits, and rank them (1.5 to 3 hours)
+leaderboard-digits: $(STAMP)  ## train networks of the same multiply-adds on drawn digits, and rank them (3 to 5 hours)
 	$(BIN)/python -m benchmarks compare
 	$(BIN)/python -m mlp_backbones leaderboard build
 
