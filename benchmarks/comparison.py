@@ -160,10 +160,10 @@ def compare(
     results = {run: run.result() for run in dict.fromkeys(grid + [run for runs in chosen.values() for run in runs])}
     averages = []
     for name, runs in chosen.items():
-        minutes = statistics.fmean(results[run].cost['train_minutes'] for run in runs)
         whole = average([results[run] for run in runs])
-        cost = {'train_minutes': round(minutes, 2), **costs[name]}
-        averages.append(replace(whole, cost=cost, command='make leaderboard-digits'))
+        # Minutes of trainings, which share the cores with each other and all else, stay with these.
+        threads = torch.get_num_threads()
+        averages.append(replace(whole, cost=costs[name], threads=threads, command='make leaderboard-digits'))
     _write(out, averages, list(results.values()))
     console.print(f'results: {out / "digits.csv"}, {out / "digits.json"} and {out / "results"}', highlight=False)
 

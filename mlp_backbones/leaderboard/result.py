@@ -42,7 +42,7 @@ class Result:
         metrics: in percent, by the names of :data:`METRICS`; with several seeds the means.
         seeds: of the trainings.
         machine: in words and numbers, see :func:`mlp_backbones.engine.provenance.machine`.
-        threads: of torch, in each process.
+        threads: of torch, in each process; of an average over seeds where the costs were measured.
         versions: of Python and libraries.
         commit: of the repository, with '-dirty' behind it if files differed; None for an installed package.
         date: of the test, as in 2026-11-21.
