@@ -1,4 +1,4 @@
-# The slim UperNet of the digit scenes with a slim Sparse-MLP, whose native size is that of the scenes.
+# The slim UperNet of the digit scenes with a slim Sparse-MLP, whose native size is that of the crops.
 _base_ = 'cyclemlp_upernet_digits.py'
 
 dim = 64
@@ -10,7 +10,7 @@ model = dict(
             dim=dim,
             depths=[3, 1],
             patch_size=4,
-            native_size=_base_.side,
+            native_size=_base_.crop,
             sparse_tokens=512,
             sparse_dim=dim,
             token_experts=4,
@@ -20,6 +20,6 @@ model = dict(
         ),
     ),
     decode_head=dict(in_channels=[dim] * 4),
-    auxiliary_head=dict(in_channels=dim),
+    auxiliary_head=[dict(head, in_channels=dim) for head in _base_.model.auxiliary_head],
 )
 custom_hooks = [dict(type='mlp_backbones.AuxiliaryLossHook')]

@@ -1,12 +1,12 @@
-# The slim UperNet of the digit scenes with a slim Vision Permutator, whose native size is that of the scenes.
+# The slim UperNet of the digit scenes with a slim Vision Permutator, whose native size is that of the crops.
 _base_ = 'cyclemlp_upernet_digits.py'
 
-dims = [64, 128, 128, 128]
+dims = [72, 144, 144, 144]
 model = dict(
     backbone=dict(
         type='mlp_backbones.VisionPermutator',
-        arch=dict(patch_size=4, dims=dims, segments=[32, 16, 16, 16], steps=[2, 1, 1]),
+        arch=dict(patch_size=4, dims=dims, segments=[24, 12, 12, 12], steps=[2, 1, 1]),
     ),
     decode_head=dict(in_channels=dims),
-    auxiliary_head=dict(in_channels=dims[2]),
+    auxiliary_head=[dict(head, in_channels=dims[head['in_index']]) for head in _base_.model.auxiliary_head],
 )

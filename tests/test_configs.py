@@ -178,7 +178,10 @@ def test_recipe(name):
         assert channels == [model.head.in_channels]
         assert model.backbone.out_indices == (last,) and model.backbone.out_norms
     elif meta['Head'] == 'UperNet':
-        assert channels == list(model.decode_head.in_channels) and channels[2] == model.auxiliary_head.in_channels
+        auxiliary = model.auxiliary_head
+        assert channels == list(model.decode_head.in_channels)
+        for head in auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]:
+            assert channels[head.in_index] == head.in_channels
     else:
         pyramid, neck = model.neck if isinstance(model.neck, nn.Sequential) else (None, model.neck)
         assert channels == list(neck.in_channels)

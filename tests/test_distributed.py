@@ -18,15 +18,22 @@ from mlp_backbones.checkpoints import read_checkpoint
 from tests.conftest import ROOT, run
 
 TOOLS = ROOT / 'tools'
-# Losses that are a plain mean over all pixels: with weights of classes they would be a mean within each process.
+# Losses that are a plain mean over all pixels (with weights of classes they would be a mean within each process), and
+# whole scenes, since each process draws crops of its own.
 CONFIG = f"""
 _base_ = '{ROOT}/configs/cyclemlp_upernet_digits.py'
 custom_imports = dict(imports=['tests.hooks'], allow_failed_imports=False)
 custom_hooks = [dict(type='LossRecorder')]
-plain = dict(loss_decode=dict(class_weight=None))
-model = dict(decode_head=plain, auxiliary_head=plain)
+plain = dict(class_weight=None)
+model = dict(
+    decode_head=dict(loss_decode=plain),
+    auxiliary_head=[
+        dict(head, loss_decode=dict(head['loss_decode'], **plain)) for head in _base_.model.auxiliary_head
+    ],
+)
 digit_scenes = dict(root='data/few', train=32, val=4)
-train_dataloader = dict(batch_size=4, dataset=dict(data_root='data/few'))
+whole = [step for step in _base_.train_dataloader.dataset.pipeline if step['type'] != 'RandomCrop']
+train_dataloader = dict(batch_size=4, dataset=dict(data_root='data/few', pipeline=whole))
 val_dataloader = dict(dataset=dict(data_root='data/few'))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=2, val_interval=2)
