@@ -203,7 +203,7 @@ def test_multi_scale_and_flip_is_the_mean_over_all(digits_config, tmp_path):
         image = cv2.imread(sample.img_path)
         mean = 0
         for ratio in TTA_RATIOS:
-            side = round(128 * ratio)
+            side = round(160 * ratio)
             for flip in (False, True):
                 seen = cv2.resize(image, (side, side))
                 seen = torch.from_numpy(np.ascontiguousarray(seen[:, ::-1] if flip else seen)).permute(2, 0, 1)
