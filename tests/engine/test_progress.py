@@ -24,7 +24,7 @@ print(before, fill())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='a setting of glibc')
+@pytest.mark.skipif(platform.libc_ver()[0] != 'glibc', reason='without glibc steps may take longer')
 def test_memory_is_kept(tmp_path):
     done = subprocess.run(
         [sys.executable, '-c', FAULTS],
