@@ -1,5 +1,5 @@
 # DigitScenes as COCO instances; tools/train.py and tools/test.py write the data where they are missing.
-digit_scenes = dict(root='data/digit_scenes', train=1000, val=200, seed=0)
+digit_scenes = dict(root='data/digit_scenes', train=800, val=200, seed=0)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
