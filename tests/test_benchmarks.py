@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -165,13 +166,17 @@ def test_bad_input_is_one_sentence(arguments, sentence, monkeypatch, capsys):
     assert sentence in f'{capsys.readouterr().err}{stop.value.code}'
 
 
-def test_a_comparison_goes_on_after_a_kill(tmp_path):
-    data = tmp_path / 'data'
+def few_scenes(data: Path) -> list[str]:
+    """Options for scenes of the test's own; without them a comparison writes its 4,800."""
     roots = [f'{loader}_dataloader.dataset.data_root={data}' for loader in ('train', 'val', 'test')]
+    return ['digit_scenes.train=8', 'digit_scenes.val=2', f'digit_scenes.root={data}', *roots]
+
+
+def test_a_comparison_goes_on_after_a_kill(tmp_path):
     command = [
         *('-m', 'benchmarks', 'compare', '--heads', 'upernet', '--networks', 'asmlp', '--jobs', 1),
         *('--work-dir', tmp_path / 'work', '--out', tmp_path / 'out', '--rates', '1e-3,2e-3', '--seeds', '0,1'),
-        *('--cfg-options', 'digit_scenes.train=8', 'digit_scenes.val=2', f'digit_scenes.root={data}', *roots),
+        *('--cfg-options', *few_scenes(tmp_path / 'data')),
     ]
     first, later = (tmp_path / 'work/upernet_asmlp-matched_digits' / f'lr-{lr}_seed-0' for lr in ('0.001', '0.002'))
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
@@ -224,6 +229,6 @@ def test_a_comparison_names_the_log_of_a_training_that_fails(tmp_path):
     refused = run(*command, '--networks', 'resnet')
     assert refused.returncode == 1 and 'would be lost: give another folder with --out' in refused.stdout
     assert [path.name for path in tmp_path.iterdir()] == []
-    command = (*command, '--out', tmp_path / 'out')
-    failed = run(*command, '--networks', 'resnet', '--cfg-options', 'model.backbone.depth=19')
+    command = (*command, '--out', tmp_path / 'out', '--networks', 'resnet')
+    failed = run(*command, '--cfg-options', 'model.backbone.depth=19', *few_scenes(tmp_path / 'data'))
     assert failed.returncode == 1 and 'terminal.log' in failed.stdout.splitlines()[-1], failed.stdout
