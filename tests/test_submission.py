@@ -189,6 +189,7 @@ def test_nothing_is_packed_that_does_not_pass(tmp_path):
 def test_multi_scale_and_flip_is_the_mean_over_all(digits_config, tmp_path):
     config = digits_config('cyclemlp_upernet_digits')
     weights = checkpoint(config, tmp_path / 'x.pth')
+    (scale,) = [step['scale'] for step in config.test_dataloader.dataset.pipeline if step['type'] == 'Resize']
     prepare_test(config, str(tmp_path), 'none', str(tmp_path / 'out.pkl'), None, tta=True)
     config.test_dataloader.dataset.indices = 2
     runner = TerminalRunner.from_cfg(config)
@@ -203,7 +204,7 @@ def test_multi_scale_and_flip_is_the_mean_over_all(digits_config, tmp_path):
         image = cv2.imread(sample.img_path)
         mean = 0
         for ratio in TTA_RATIOS:
-            side = round(160 * ratio)
+            side = round(scale[0] * ratio)
             for flip in (False, True):
                 seen = cv2.resize(image, (side, side))
                 seen = torch.from_numpy(np.ascontiguousarray(seen[:, ::-1] if flip else seen)).permute(2, 0, 1)
