@@ -172,7 +172,7 @@ def few_scenes(data: Path) -> list[str]:
     return ['digit_scenes.train=8', 'digit_scenes.val=2', f'digit_scenes.root={data}', *roots]
 
 
-def test_a_comparison_goes_on_after_a_kill(tmp_path):
+def test_a_comparison_goes_on_after_a_kill(tmp_path, capsys):
     command = [
         *('-m', 'benchmarks', 'compare', '--heads', 'upernet', '--networks', 'asmlp', '--jobs', 1),
         *('--work-dir', tmp_path / 'work', '--out', tmp_path / 'out', '--rates', '1e-3,2e-3', '--seeds', '0,1'),
@@ -190,9 +190,10 @@ def test_a_comparison_goes_on_after_a_kill(tmp_path):
     kept = (first / 'result.json').read_text()
     assert not (later / 'result.json').exists()
 
-    done = run(*command)
-    assert done.returncode == 0, done.stdout
-    assert '3 trainings, 1 at a time; how long they take is known after the first ones' in done.stdout
+    arguments = [str(argument) for argument in command[2:]]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert '3 trainings, 1 at a time; how long they take is known after the first ones' in printed, printed
     assert (first / 'result.json').read_text() == kept
     content = json.loads((tmp_path / 'out' / 'digits.json').read_text())
     (average,) = content['averages']
@@ -209,8 +210,8 @@ def test_a_comparison_goes_on_after_a_kill(tmp_path):
     assert float(row['mIoU std']) == average['spread']['mIoU'] and row['seeds'] == '2'
 
     # All is done: the next call only measures again, and says how long all would take.
-    again = run(*command)
-    assert again.returncode == 0 and '3 trainings, 1 at a time; about' in again.stdout, again.stdout
+    assert main(arguments) == 0
+    assert '3 trainings, 1 at a time; about' in capsys.readouterr().out
     assert (first / 'result.json').read_text() == kept
     # A result of another command is none of this one, and that of a resumed training has the minutes of all its parts.
     training = Run('upernet_asmlp-matched_digits', 'mIoU', 1e-3, 0, tuple(command[-6:]), tmp_path / 'work')
@@ -222,13 +223,13 @@ def test_a_comparison_goes_on_after_a_kill(tmp_path):
 
 
 def test_a_comparison_names_the_log_of_a_training_that_fails(tmp_path):
-    command = ('-m', 'benchmarks', 'compare', '--heads', 'upernet', '--jobs', 1, '--work-dir', tmp_path)
-    refused = run(*command, '--networks', 'resnt')
-    assert refused.returncode == 1 and "unknown network 'resnt', did you mean 'resnet'?" in refused.stdout
+    command = ('compare', '--heads', 'upernet', '--jobs', '1', '--work-dir', str(tmp_path))
+    with pytest.raises(SystemExit, match=r"unknown network 'resnt', did you mean 'resnet'\?"):
+        main([*command, '--networks', 'resnt'])
     # What it would write holds one network, and the folder those of all.
-    refused = run(*command, '--networks', 'resnet')
-    assert refused.returncode == 1 and 'would be lost: give another folder with --out' in refused.stdout
+    with pytest.raises(SystemExit, match='would be lost: give another folder with --out'):
+        main([*command, '--networks', 'resnet'])
     assert [path.name for path in tmp_path.iterdir()] == []
-    command = (*command, '--out', tmp_path / 'out', '--networks', 'resnet')
-    failed = run(*command, '--cfg-options', 'model.backbone.depth=19', *few_scenes(tmp_path / 'data'))
-    assert failed.returncode == 1 and 'terminal.log' in failed.stdout.splitlines()[-1], failed.stdout
+    command = (*command, '--out', str(tmp_path / 'out'), '--networks', 'resnet')
+    with pytest.raises(SystemExit, match=r'terminal\.log$'):
+        main([*command, '--cfg-options', 'model.backbone.depth=19', *few_scenes(tmp_path / 'data')])

@@ -205,7 +205,9 @@ class MLPBackbone(BaseModule):
         self.stages = nn.ModuleList(self.make_stage(i, drop_paths[i], with_cp) for i in range(self.out_indices[-1] + 1))
         out_norms = {str(i): self.make_out_norm(channels[i]) for i in self.out_indices} if out_norm else {}
         self.out_norms = nn.ModuleDict(out_norms)
-        self.apply(self.init_layer)
+        # On the meta device there is nothing to fill, and torch takes seconds to do so.
+        if not any(parameter.is_meta for parameter in self.parameters()):
+            self.apply(self.init_layer)
         for module in self.modules():
             # Convolutions copy weights that lie otherwise than their input, at every call; point-wise and depth-wise
             # ones lie in both formats.

@@ -60,7 +60,8 @@ class WindowMixer(nn.Module):
             return 0, count
         # Without a branch, which would fix the size in a traced graph.
         longer = 1 - larger(2 - count, 0)
-        return longer * (size - size // 2), count + longer
+        # In a traced graph a window more in any case: a maximum in its sizes keeps torch.compile busy for minutes.
+        return longer * (size - size // 2), count + (1 if torch.compiler.is_compiling() else longer)
 
 
 class SwinMLP(MLPBackbone):

@@ -19,22 +19,22 @@ def build_meta(config: Config) -> nn.Module:
         return MODELS.build(model_config(config))
 
 
-def model_complexity(config: Config, size: tuple[int, int]) -> tuple[int, int]:
-    """Counts a whole model, on torch's meta device: nothing is computed, no memory is taken.
+def model_complexity(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
+    """Counts a whole model of :func:`build_meta`: nothing is computed, no memory is taken.
 
     The backbone, neck and dense heads see one image. Of a two-stage detector each box head sees 1,000 regions, each
     mask head 100. The auxiliary head of a segmentor, which training alone uses, counts among the parameters and not
     among the multiply-adds. These are the conventions of the published figures.
 
     Args:
-        config: an mmdet, mmseg or mmpretrain config, with ``model`` and ``default_scope``.
+        model: a detector, segmentor or classifier on torch's meta device; put into eval mode.
         size: (H, W) of the image, in pixels.
 
     Returns:
         (parameters, multiply-adds of all convolutions and linear maps). Norms, activations, shifts, averages, resizing
         and the sampling of regions are not counted.
     """
-    model = build_meta(config).eval()
+    model.eval()
     with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as counter:
         features = model.extract_feat(torch.empty(1, 3, *size))
         for name in ('rpn_head', 'bbox_head', 'decode_head', 'head'):

@@ -14,8 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.layers import DropPath
 from mlp_backbones.ops import use_backend
-from tests.backbones.slim import OUT_INDICES, loss_of, slim, slim_arch
-from tests.conftest import run as run_python
+from tests.backbones.slim import OUT_INDICES, loss_of, slim
 
 pytestmark = pytest.mark.parametrize('family', FAMILIES)
 
@@ -307,9 +306,3 @@ def test_fusing_knows_other_norms(family, norm_cfg):
         with torch.set_grad_enabled(with_gradients):
             for got, wanted in zip(fused(x), net(x), strict=True):
                 torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-10)
-
-
-def test_backends_are_said_once(family):
-    build = f'net = mb.{family}({slim_arch(family)!r}).eval()'
-    code = f'import torch, mlp_backbones as mb; {build}; [net(torch.zeros(1, 3, 8, 8)) for _ in range(2)]'
-    assert run_python('-c', code).stdout.count('on cpu runs its operators as: cycle_mix folded, ') == 1

@@ -21,10 +21,11 @@ SIZES = [(2, 3, 70, 93), (3, 3, 77, 101), (4, 3, 130, 67)]
 
 
 def slim(family, **kwargs):
-    """Two blocks in the first stage, of which Hire-MLP's second rolls, and one in each other, to save time."""
+    """Two blocks in the first stage, of which Hire-MLP's second rolls, one in the next, and no more, to save time."""
     arch = slim_arch(family)
     if len(arch.get('depths', ())) > 2:
         arch['depths'] = (2, 1, 1, 1)[: len(arch['depths'])]
+        kwargs['out_indices'] = (0, 1)
     return FAMILIES[family](arch, **kwargs)
 
 
@@ -68,7 +69,7 @@ def test_compiles_into_one_graph_for_one_size(family):
 def test_compiles_to_machine_code(family):
     """One block, that of the first stage which rolls in Hire-MLP: machine code of a whole network takes minutes."""
     net, inputs = slim(family).eval(), []
-    block = [m for name, m in net.named_modules() if re.search(r'blocks\.\d+$', name)][1]
+    block = [m for name, m in net.named_modules() if re.search(r'blocks\.\d+$', name)][:2][-1]
     block.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     with torch.no_grad():
         for size in SIZES[:2]:
@@ -96,7 +97,8 @@ def test_exports_with_free_batch_height_and_width(family):
 def test_onnx_with_standard_operators(family, tmp_path):
     net = slim(family).eval()
     # Sparse blocks have no way around their norms, which make differences larger.
-    assert export_graph(net, tmp_path / 'net.onnx', size=(70, 93)) < (1e-4 if family == 'SparseMLP' else 1e-5)
+    tolerance = 1e-4 if family == 'SparseMLP' else 1e-5
+    assert export_graph(net, tmp_path / 'net.onnx', size=(70, 93)) < tolerance
     model = onnx.load(tmp_path / 'net.onnx')
     onnx.checker.check_model(model, full_check=True)
     assert {(o.domain, o.version) for o in model.opset_import if o.domain == ''} == {('', 18)}
@@ -106,4 +108,4 @@ def test_onnx_with_standard_operators(family, tmp_path):
         x = torch.randn(size)
         outputs = session.run(None, {'images': x.numpy()})
         for a, b in zip(outputs, net(x), strict=True):
-            torch.testing.assert_close(torch.from_numpy(a), b, rtol=1e-4, atol=1e-4)
+            assert (torch.from_numpy(a) - b).abs().max() < tolerance * b.abs().max()

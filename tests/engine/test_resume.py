@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from mlp_backbones.checkpoints import read_checkpoint
+from mlp_backbones.engine import UserError, build_runner, load_config, prepare_train
 from mlp_backbones.engine.resume import random_state, set_random_state
 from mlp_backbones.leaderboard.result import RECORD
 from tests.conftest import ROOT, TINY, run
 
 OPTIONS = [
     *(f'{key}={value}' for key, value in TINY.items()),
+    'train_dataloader.batch_size=2',
     'train_cfg.max_epochs=2',
     'train_cfg.val_interval=2',
     'default_hooks.logger.interval=1',
@@ -25,8 +27,8 @@ OPTIONS = [
 ]
 
 
-def start(workspace, work_dir, config, *flags, workers=1, batch_size=2):
-    options = [*OPTIONS, f'train_dataloader.batch_size={batch_size}', f'train_dataloader.num_workers={workers}']
+def start(workspace, work_dir, config, *flags, workers=1):
+    options = [*OPTIONS, f'train_dataloader.num_workers={workers}']
     command = [ROOT / 'tools/train.py', config, '--work-dir', work_dir, *flags, '--cfg-options', *options]
     return subprocess.Popen(
         [sys.executable, *map(str, command)],
@@ -49,28 +51,41 @@ def losses(work_dir):
     return found
 
 
-@pytest.mark.parametrize(('number', 'workers'), [(signal.SIGINT, 0), (signal.SIGINT, 1), (signal.SIGTERM, 1)])
-def test_a_stop_leaves_a_checkpoint_and_resuming_changes_nothing(workspace, tmp_path, number, workers):
-    config = 'cyclemlp_maskrcnn_digits'
+def stop(process, number, at):
+    """Sends the signal at a line of the log, and returns what the process printed."""
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if at in line:
+            # To the whole group, data workers too, as a terminal and torchrun do.
+            os.killpg(process.pid, number)
+            break
+    return ''.join(lines) + process.communicate(timeout=60)[0]
+
+
+@pytest.mark.parametrize(
+    ('config', 'workers', 'stops'),
+    [
+        ('cyclemlp_maskrcnn_digits', 1, (signal.SIGINT, signal.SIGTERM)),
+        ('cyclemlp_upernet_digits', 0, (signal.SIGINT,)),
+    ],
+)
+def test_a_stop_leaves_a_checkpoint_and_resuming_changes_nothing(workspace, tmp_path, config, workers, stops):
     whole = start(workspace, tmp_path / 'whole', config, workers=workers)
     output = whole.communicate(timeout=300)[0]
     assert whole.returncode == 0, output
 
-    broken = start(workspace, tmp_path / 'broken', config, workers=workers)
-    lines = []
-    for line in broken.stdout:
-        lines.append(line)
-        if 'Epoch(train) [2][ 4/12]' in line:
-            # To the whole group, data workers too, as a terminal and torchrun do.
-            os.killpg(broken.pid, number)
-            break
-    output = ''.join(lines) + broken.communicate(timeout=60)[0]
-    assert broken.returncode == 130, output
-    assert 'Traceback' not in output and 'interrupted.pth' in output and '--resume' in output
-    stopped_at = max(losses(tmp_path / 'broken'))
-    assert 16 <= stopped_at < 24
-    # Our own safe reader takes it as well.
-    assert read_checkpoint(tmp_path / 'broken' / 'interrupted.pth')['meta']['iter'] == stopped_at
+    # Stopped in the second epoch and, where there is a second stop, in the first one, too.
+    for part, number in enumerate(stops):
+        epoch = 3 - len(stops) + part
+        broken = start(workspace, tmp_path / 'broken', config, *['--resume'][:part], workers=workers)
+        output = stop(broken, number, f'Epoch(train) [{epoch}][ 4/12]')
+        assert broken.returncode == 130, output
+        assert 'Traceback' not in output and 'interrupted.pth' in output and '--resume' in output
+        stopped_at = max(losses(tmp_path / 'broken'))
+        assert 4 <= stopped_at - 12 * (epoch - 1) < 12
+        # Our own safe reader takes it as well.
+        assert read_checkpoint(tmp_path / 'broken' / 'interrupted.pth')['meta']['iter'] == stopped_at
 
     resumed = start(workspace, tmp_path / 'broken', config, '--resume', workers=workers)
     output = resumed.communicate(timeout=300)[0]
@@ -85,22 +100,20 @@ def test_a_stop_leaves_a_checkpoint_and_resuming_changes_nothing(workspace, tmp_
     assert results[0]['completed'] and '--resume' in results[1]['command']
 
 
-def test_resuming_with_another_batch_size_is_refused(workspace, tmp_path):
-    process = start(workspace, tmp_path, 'cyclemlp_upernet_digits')
-    for line in process.stdout:
-        if 'Epoch(train) [1][ 8/12]' in line:
-            os.killpg(process.pid, signal.SIGINT)
-            break
-    process.communicate(timeout=60)
+def test_resuming_with_another_batch_size_is_refused(workspace, tmp_path, monkeypatch):
+    stop(start(workspace, tmp_path, 'cyclemlp_upernet_digits'), signal.SIGINT, 'Epoch(train) [1][ 8/12]')
     # With 8, iteration 8 lies behind the first epoch of 3 batches; with 1 it would lie within that of 24.
+    monkeypatch.chdir(workspace)
     for batch_size, batches in ((8, 3), (1, 24)):
-        resumed = start(workspace, tmp_path, 'cyclemlp_upernet_digits', '--resume', batch_size=batch_size)
-        output = resumed.communicate(timeout=120)[0]
-        assert resumed.returncode == 1 and 'Traceback' not in output
-        assert f'error: cannot go on: 12 batches an epoch were trained before, and there are {batches} now' in output
+        options = TINY | {'train_dataloader.batch_size': batch_size, 'train_dataloader.num_workers': 0}
+        config = load_config('cyclemlp_upernet_digits', ROOT / 'configs', options)
+        prepare_train(config, str(tmp_path), 'none', amp=False, resume='auto')
+        before = f'cannot go on: 12 batches an epoch were trained before, and there are {batches} now'
+        with pytest.raises(UserError, match=before):
+            build_runner(config).train()
 
     # What such a checkpoint reaches is no result of the config.
-    options = [*OPTIONS, 'train_dataloader.batch_size=2', 'train_dataloader.num_workers=1']
+    options = [*OPTIONS, 'train_dataloader.num_workers=1']
     command = (ROOT / 'tools/test.py', 'cyclemlp_upernet_digits', tmp_path / 'interrupted.pth')
     tested = run(*command, '--work-dir', tmp_path, '--cfg-options', *options, cwd=workspace)
     assert tested.returncode == 0, tested.stdout
