@@ -21,7 +21,7 @@ demo: $(STAMP)  ## train, test and show a small Mask R-CNN on drawn digits
 # A process per core, of one thread each: most tests have no use for a second.
 test: $(STAMP)  ## run the tests (installs Debian's chromium where it is missing, if root)
 	@bash requirements/chromium.sh
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 docs: $(STAMP)  ## build the documentation site, gallery included, in docs/_build/html (2 minutes)
 	rm -rf docs/_build

@@ -1,4 +1,4 @@
-# Four passes over the digit scenes, five to six and a half minutes of a slim network on two CPU cores.
+# Four passes over the digit scenes, five to six minutes of a slim network on two CPU cores.
 max_epochs = 4
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
 val_cfg = dict(type='ValLoop')
