@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,30 @@ def run(*command: object, cwd: Path = ROOT, **env: str) -> subprocess.CompletedP
         text=True,
         timeout=600,
     )
+
+
+@pytest.fixture
+def run_here(monkeypatch, capsys):
+    """:func:`run` in the test's own process, which has the libraries already: for what trains nothing."""
+
+    def run_python(*command: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+        arguments = [str(argument) for argument in command]
+        of_module = arguments[0] == '-m'
+        execute = runpy.run_module if of_module else runpy.run_path
+        monkeypatch.setattr(sys, 'argv', arguments[of_module:])
+        monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        status = 0
+        try:
+            execute(sys.argv[0], run_name='__main__')
+        except SystemExit as stop:
+            status = stop.code or 0
+        printed = ''.join(capsys.readouterr())
+        if isinstance(status, str):  # a sentence, which Python prints
+            status, printed = 1, f'{printed}{status}\n'
+        return subprocess.CompletedProcess(arguments, status, printed)
+
+    return run_python
 
 
 # What makes a run of the digit scenes short.

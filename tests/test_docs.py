@@ -209,16 +209,16 @@ def test_numbers_of_the_choice_are_those_of_their_sources():
         assert wanted in [[row.metrics[m] for m in metrics if m in row.metrics] for row in found], name
 
 
-def test_the_counting_tool():
-    done = run('tools/complexity.py', 'convmlp_s', '--size', '256', '128')
+def test_the_counting_tool(run_here):
+    done = run_here('tools/complexity.py', 'convmlp_s', '--size', '256', '128')
     assert done.returncode == 0 and '9,022,920' in done.stdout and '256x128' in done.stdout
-    failed = run('tools/complexity.py', 'convmlp_x')
+    failed = run_here('tools/complexity.py', 'convmlp_x')
     assert failed.returncode == 1 and "unknown backbone 'convmlp_x', did you mean" in failed.stdout
 
 
 @pytest.mark.parametrize('command', [command for command in commands() if command.startswith(RUN_HERE)])
-def test_commands_run_as_they_are_written(command, command_folder):
-    done = run(*shlex.split(command), cwd=command_folder)
+def test_commands_run_as_they_are_written(command, command_folder, run_here):
+    done = run_here(*shlex.split(command), cwd=command_folder)
     assert done.returncode == 0, done.stdout
 
 

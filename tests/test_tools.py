@@ -148,8 +148,8 @@ def test_an_mmpretrain_config_of_ones_own(workspace, tmp_path):
     assert len(pickle.loads((tmp_path / 'out.pkl').read_bytes())) == 32
 
 
-def test_report_of_nothing(tmp_path):
-    done = run(REPORT, tmp_path)
+def test_report_of_nothing(tmp_path, run_here):
+    done = run_here(REPORT, tmp_path)
     assert done.returncode == 1
     assert 'holds no scalars of a training' in done.stdout
 
@@ -214,13 +214,13 @@ def test_weights_that_cannot_be_fetched_are_one_sentence(coco):
 
 
 @pytest.mark.parametrize('tool', [TRAIN, TEST, REPORT])
-def test_help(tool):
-    done = run(tool, '--help')
+def test_help(tool, run_here):
+    done = run_here(tool, '--help')
     assert done.returncode == 0
     assert 'usage:' in done.stdout
 
 
-def test_export_of_a_variant_and_of_a_segmentor(tmp_path, workspace):
+def test_export_of_a_variant_and_of_a_segmentor(tmp_path, run_here):
     onnx_file = tmp_path / 'net.onnx'
     done = run('tools/export.py', 'convmlp_s', onnx_file, '--size', '70', '90')
     assert done.returncode == 0 and 'run at three other sizes' in done.stdout, done.stdout
@@ -233,9 +233,9 @@ def test_export_of_a_variant_and_of_a_segmentor(tmp_path, workspace):
     with pytest.raises(UserError, match='try --static'):
         export_graph(pools, tmp_path / 'open.onnx', size=(64, 64))
     assert not (tmp_path / 'open.onnx').exists()
-    done = run('tools/export.py', 'cyclemlp_maskrcnn_digits', tmp_path / 'detector.onnx')
+    done = run_here('tools/export.py', 'cyclemlp_maskrcnn_digits', tmp_path / 'detector.onnx')
     assert done.returncode == 1 and 'MaskRCNN, which is no segmentor: export its --backbone alone' in done.stdout
-    done = run('tools/export.py', 'cyclemlp_maskrcnn_digits', tmp_path / 'net.pt', '--backbone')
+    done = run_here('tools/export.py', 'cyclemlp_maskrcnn_digits', tmp_path / 'net.pt', '--backbone')
     assert done.returncode == 1 and "suffix '.pt': name a file that ends in .onnx or .pt2" in done.stdout
 
 
@@ -248,8 +248,8 @@ def test_export_of_a_variant_and_of_a_segmentor(tmp_path, workspace):
         ('convert_checkpoint.py a.pth gone/new.pth', 'gone/new.pth: the folder gone is missing; make it'),
     ],
 )
-def test_files_that_cannot_be_written(arguments, sentence, tmp_path):
+def test_files_that_cannot_be_written(arguments, sentence, tmp_path, run_here):
     tool, *arguments = arguments.split()
-    done = run(ROOT / 'tools' / tool, *arguments, cwd=tmp_path)
+    done = run_here(ROOT / 'tools' / tool, *arguments, cwd=tmp_path)
     assert done.returncode and f'error: {sentence}' in done.stdout.splitlines()[-1], done.stdout
     assert not list(tmp_path.iterdir())

@@ -135,8 +135,8 @@ def test_what_is_missing_is_named(tmp_path, rows):
     assert done.stdout.splitlines()[-1].startswith(f'error: {tmp_path}/model-index.yml is missing: the configs and')
 
 
-def test_the_page_is_what_the_command_writes():
-    done = run('-m', 'mlp_backbones', 'zoo', '--format', 'markdown')
+def test_the_page_is_what_the_command_writes(run_here):
+    done = run_here('-m', 'mlp_backbones', 'zoo', '--format', 'markdown')
     assert done.returncode == 0
     assert done.stdout == (ROOT / 'docs' / 'zoo.md').read_text(), (
         'write it again: python -m mlp_backbones zoo --format markdown > docs/zoo.md'

@@ -159,7 +159,7 @@ def test_an_arch_of_ones_own_converts_too():
     assert set(back) == set(state) and all(torch.equal(back[key], state[key]) for key in state)
 
 
-def test_the_tool(tmp_path):
+def test_the_tool(tmp_path, run_here):
     source, new, back = (tmp_path / name for name in ('official.pth', 'new.pth', 'back.pth'))
     torch.save(golden_file('hiremlp_tiny_cls'), source)
     shown = run('tools/convert_checkpoint.py', source, '--inspect')
@@ -168,14 +168,14 @@ def test_the_tool(tmp_path):
         assert words in shown.stdout
     converted = run('tools/convert_checkpoint.py', source, new)
     assert converted.returncode == 0 and 'HireMLP-Tiny in mmpretrain names' in converted.stdout
-    assert run('tools/convert_checkpoint.py', new, back, '--to', 'official').returncode == 0
+    assert run_here('tools/convert_checkpoint.py', new, back, '--to', 'official').returncode == 0
     state = golden_state('hiremlp_tiny_cls')
     again = torch.load(back, weights_only=True)['model']
     assert set(again) == set(state) and all(torch.equal(again[key], state[key]) for key in state)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['back.pth', 'new.pth', 'official.pth']
 
     (tmp_path / 'broken.pth').write_bytes(source.read_bytes()[:1000])
-    failed = run('tools/convert_checkpoint.py', tmp_path / 'broken.pth', tmp_path / 'never.pth')
+    failed = run_here('tools/convert_checkpoint.py', tmp_path / 'broken.pth', tmp_path / 'never.pth')
     assert failed.returncode == 1 and failed.stdout.startswith('error: cannot read checkpoint')
     assert failed.stdout.count('\n') == 1 and not (tmp_path / 'never.pth').exists()
-    assert 'DST is missing' in run('tools/convert_checkpoint.py', source).stdout
+    assert 'DST is missing' in run_here('tools/convert_checkpoint.py', source).stdout

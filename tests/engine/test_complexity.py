@@ -12,7 +12,6 @@ from torchvision.models import resnet50
 import mlp_backbones as mb
 from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.engine.complexity import complexity_by_part, count
-from tests.conftest import run
 
 
 def counted_by_mmengine(model, size):
@@ -56,13 +55,13 @@ def test_the_smallest_variant(family):
     assert dense['norms'].macs == 0
 
 
-def test_formats_of_the_tool():
+def test_formats_of_the_tool(run_here):
     command = ('tools/complexity.py', 'convmlp_s', '--size', 64, 96)
     counts = complexity_by_part('convmlp_s', (64, 96))
-    listed = json.loads(run(*command, '--format', 'json').stdout)
+    listed = json.loads(run_here(*command, '--format', 'json').stdout)
     assert (listed['height'], listed['width']) == (64, 96)
     assert listed['counts'] == {'convmlp_s': {part: vars(found) for part, found in counts.items()}}
-    rows = list(csv.DictReader(io.StringIO(run(*command, '--format', 'csv').stdout)))
+    rows = list(csv.DictReader(io.StringIO(run_here(*command, '--format', 'csv').stdout)))
     assert [(row['part'], int(row['activations'])) for row in rows] == [(p, c.activations) for p, c in counts.items()]
-    refused = run(*command[:2], '--size', 0, 96)
+    refused = run_here(*command[:2], '--size', 0, 96)
     assert refused.returncode == 1 and 'error: --size 0 96 is not valid' in refused.stdout

@@ -229,8 +229,8 @@ def test_other_backbones_of_a_config(pictures, tmp_path, digits_config):
         (['in', 'convmlp_s', '--checkpoints', 'a', 'b'], '--checkpoints got 2, expected 1: give one for each network'),
     ],
 )
-def test_one_sentence(arguments, sentence, pictures, tmp_path):
-    done = run(TOOL, *arguments, cwd=tmp_path)
+def test_one_sentence(arguments, sentence, pictures, tmp_path, run_here):
+    done = run_here(TOOL, *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 1 and done.stdout.startswith(f'error: {sentence}'), done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ['in']

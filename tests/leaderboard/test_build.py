@@ -201,8 +201,8 @@ def test_the_committed_files_are_what_build_writes(tmp_path):
     assert sum((tmp_path / name).stat().st_size for name in FILES) < 1_000_000
 
 
-def test_the_committed_results_have_no_fault():
-    done = run('-m', 'mlp_backbones', 'leaderboard', 'check', cwd=ROOT)
+def test_the_committed_results_have_no_fault(run_here):
+    done = run_here('-m', 'mlp_backbones', 'leaderboard', 'check')
     assert done.returncode == 0 and done.stdout.endswith('result files and the metafiles: no fault\n'), done.stdout
 
 
