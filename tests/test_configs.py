@@ -238,8 +238,8 @@ def test_recipe(name):
 
 
 def trained_for_a_step():
-    """All recipes on the drawn digits, and of the others the smallest of each family and head: more blocks, channels
-    or epochs bring no part that could go wrong, and :func:`test_recipe` builds them all."""
+    """All recipes on the drawn digits, and of the others the smallest of each family and head: the larger have more of
+    the same parts, and :func:`test_recipe` builds and counts them all."""
     smallest = {}
     for name, entry in sorted(MODELS_BY_NAME.items(), key=lambda item: item[1]['Metadata']['Parameters']):
         meta = entry['Metadata']

@@ -27,7 +27,7 @@ for family in FAMILIES:
         assert torch.equal(*sums), f'{family} {out_indices}: gradients differ between processes'
     if dist.get_rank() == 0:
         print(f'{family}: {len(OUT_INDICES)} choices trained')
-# Threads of gloo that outlive the group abort the process at its end.
+# A process was once aborted at its end, it seems by a thread of gloo that outlived the group.
 del net
 dist.barrier()
 dist.destroy_process_group()

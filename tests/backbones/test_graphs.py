@@ -69,7 +69,8 @@ def test_compiles_into_one_graph_for_one_size(family):
 def test_compiles_to_machine_code(family):
     """One block, that of the first stage which rolls in Hire-MLP: machine code of a whole network takes minutes."""
     net, inputs = slim(family).eval(), []
-    block = [m for name, m in net.named_modules() if re.search(r'blocks\.\d+$', name)][:2][-1]
+    blocks = [module for name, module in net.named_modules() if re.search(r'blocks\.\d+$', name)]
+    block = blocks[:2][-1]  # ConvMLP has one here
     block.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
     with torch.no_grad():
         for size in SIZES[:2]:

@@ -18,8 +18,7 @@ from mlp_backbones.leaderboard.result import RECORD
 from tests.conftest import ROOT, TINY, run
 
 OPTIONS = [
-    *(f'{key}={value}' for key, value in TINY.items()),
-    'train_dataloader.batch_size=2',
+    *(f'{key}={value}' for key, value in (TINY | {'train_dataloader.batch_size': 2}).items()),
     'train_cfg.max_epochs=2',
     'train_cfg.val_interval=2',
     'default_hooks.logger.interval=1',
@@ -78,7 +77,8 @@ def test_a_stop_leaves_a_checkpoint_and_resuming_changes_nothing(workspace, tmp_
     # Stopped in the second epoch and, where there is a second stop, in the first one, too.
     for part, number in enumerate(stops):
         epoch = 3 - len(stops) + part
-        broken = start(workspace, tmp_path / 'broken', config, *['--resume'][:part], workers=workers)
+        flags = ['--resume'] if part else []
+        broken = start(workspace, tmp_path / 'broken', config, *flags, workers=workers)
         output = stop(broken, number, f'Epoch(train) [{epoch}][ 4/12]')
         assert broken.returncode == 130, output
         assert 'Traceback' not in output and 'interrupted.pth' in output and '--resume' in output
