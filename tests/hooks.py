@@ -29,11 +29,17 @@ class Stop(Hook):
     """Sends a signal to the whole group, data workers too, when the hook ``point`` is called.
 
     Another process sends it, as a terminal, torchrun or slurm does: data workers of torch heed their parent otherwise.
+    With ``last`` all other hooks are called before.
     """
 
-    def __init__(self, point: str, name: str):
+    def __init__(self, point: str, name: str, last: bool = False):
         self.command = ['kill', f'-{name}', '--', f'-{os.getpgrp()}']
+        self.last = last
         setattr(self, point, self._send)
+
+    def before_train(self, runner) -> None:
+        if self.last:
+            runner._hooks = sorted(runner.hooks, key=lambda hook: hook is self)
 
     def _send(self, runner, **kwargs) -> None:
         subprocess.run(self.command)

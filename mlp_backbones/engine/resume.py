@@ -4,14 +4,17 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
+from traceback import walk_stack
 
 import numpy as np
 import torch
 from mmengine.dist import all_gather_object, all_reduce, barrier, get_rank
 from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import EpochBasedTrainLoop, FlexibleRunner, Runner, set_random_seed
+from torch.utils.data import dataloader
 
 from ..registry import HOOKS, LOOPS
 from .config import UserError
@@ -67,6 +70,7 @@ class InterruptHook(Hook):
         self.random_states: list[dict] = []  # of all processes
         self.handlers: dict = {}
         self.sigchld = None  # torch's handler, while ours is in its place
+        self.look_again: threading.Timer | None = None
         self.main_process = 0
         self.started = 0.0
 
@@ -153,12 +157,27 @@ class InterruptHook(Hook):
         if self.asked:
             raise KeyboardInterrupt('stopped at once; the checkpoint of this iteration is not saved')
         self.asked = True
-        # Data workers that the same SIGTERM ended are no error: torch's handler would raise one inside the iteration.
         # Not SIG_IGN, with which the kernel takes away what torch and multiprocessing wait for.
-        self.sigchld = signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.sigchld = signal.signal(signal.SIGCHLD, self._worker_ended)
         if get_rank() == 0:
             # print may be interrupted in itself.
             os.write(2, b'\nsaving a checkpoint after this iteration; Ctrl-C again stops at once\n')
+
+    def _worker_ended(self, number: int, frame: object) -> None:
+        """A data worker that the same SIGTERM ended is no error inside an iteration, which goes on to its end.
+
+        It is one where its batch is waited for: if the worker ended in the middle of sending it, the rest never comes.
+        """
+        if any(f.f_code.co_filename == dataloader.__file__ for f, _ in walk_stack(frame)):
+            if callable(self.sigchld):
+                self.sigchld(number, frame)
+        else:
+            # The wait may be about to begin.
+            if self.look_again:
+                self.look_again.cancel()
+            self.look_again = threading.Timer(0.5, signal.pthread_kill, (threading.main_thread().ident, number))
+            self.look_again.daemon = True
+            self.look_again.start()
 
     def _stop(self, runner: Runner, iteration: int, remark: str = '') -> None:
         saved = self._save(runner, iteration)
@@ -198,6 +217,9 @@ class InterruptHook(Hook):
         return True
 
     def _restore(self) -> None:
+        if self.look_again:
+            self.look_again.cancel()
+            self.look_again.join()
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         self.handlers = {}

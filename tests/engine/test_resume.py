@@ -143,9 +143,9 @@ def test_a_second_ctrl_c_stops_at_once(workspace, tmp_path):
     assert time.monotonic() - began < 30
 
 
-def write_stopping_config(path, hooks):
+def write_stopping_config(path, hooks, name='cyclemlp_upernet_digits'):
     path.write_text(
-        f"_base_ = '{ROOT}/configs/cyclemlp_upernet_digits.py'\n"
+        f"_base_ = '{ROOT}/configs/{name}.py'\n"
         "custom_imports = dict(imports=['tests.hooks'], allow_failed_imports=False)\n"
         f'custom_hooks = {hooks}\n'
         "digit_scenes = dict(root='data/digit_scenes')\n"
@@ -176,6 +176,17 @@ def test_a_stop_that_leaves_no_worker_to_wait_for(workspace, tmp_path):
     assert 'Traceback' not in output
     meta = read_checkpoint(tmp_path / 'work' / 'interrupted.pth')['meta']
     assert (meta['epoch'], meta['iter']) == (1, 12)
+
+
+def test_a_stop_while_a_worker_sends_a_batch(workspace, tmp_path):
+    """Masks make a batch larger than a pipe holds, so that its worker waits in the middle of it; what a stopped worker
+    has begun to send never ends."""
+    hooks = [dict(type='Stop', point='after_train_iter', name='TERM', last=True)]
+    config = write_stopping_config(tmp_path / 'stop.py', hooks, 'cyclemlp_maskrcnn_digits')
+    process = start(workspace, tmp_path / 'work', config)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 130 and 'stopped after iteration 1; saved ' in output, output
+    assert 'Traceback' not in output
 
 
 def test_random_state_goes_through_a_checkpoint(tmp_path):
