@@ -89,7 +89,7 @@ def result(tmp_path_factory):
     return out.with_name('tiny.json')
 
 
-def test_a_run_writes_what_a_report_renders(result):
+def test_a_run_writes_what_a_report_renders(result, run_here):
     content = json.loads(result.read_text())
     assert content['machine']['device'] == 'cpu' and content['machine']['threads'] == 1
     assert content['versions']['torch'] == torch.__version__
@@ -110,7 +110,7 @@ def test_a_run_writes_what_a_report_renders(result):
     assert [line['contestant'] for line in lines] == [kind for _, kind in kinds]
     assert float(lines[0]['infer_step_time']) == ours['infer_step_time']
 
-    done = run('-m', 'benchmarks', 'report', result)
+    done = run_here('-m', 'benchmarks', 'report', result)
     assert done.returncode == 0, done.stdout
     table = result.with_suffix('.md').read_text()
     assert table in done.stdout and '| hiremlp_tiny | 64x64 | 1 |' in table

@@ -63,14 +63,14 @@ def test_detections_for_test_dev(digits_config, tmp_path):
         assert len(truth.loadRes(detections).getAnnIds()) == len(detections)
 
 
-def test_label_maps_for_ade20k(digits_config, tmp_path):
+def test_label_maps_for_ade20k(digits_config, tmp_path, run_here):
     weights = checkpoint(digits_config('cyclemlp_upernet_digits'), tmp_path / 'x.pth')
     scenes = write_digit_scenes(tmp_path / 'data', train=1, val=2)
     shutil.rmtree(scenes / 'labels')
     (scenes / 'images/val').rename(scenes / 'images/testing')
     tall = cv2.imread(str(scenes / 'images/testing/000000.png'))[:, :100]
     assert cv2.imwrite(str(scenes / 'images/testing/000000.png'), tall)
-    done = run(
+    done = run_here(
         *(TEST, 'cyclemlp_upernet_digits', weights, '--work-dir', 'work', '--submission', 'out', '--tta', *OPTIONS),
         *('test_dataloader.dataset.data_root=data', 'test_dataloader.dataset.reduce_zero_label=True'),
         *('test_dataloader.dataset.data_prefix.img_path=images/validation', 'test_dataloader.batch_size=1'),

@@ -27,7 +27,7 @@ OPTIONS = ['--cfg-options', *(f'{key}={value}' for key, value in TINY.items()), 
 
 
 @pytest.mark.parametrize('config', ['cyclemlp_maskrcnn_digits', 'cyclemlp_upernet_digits'])
-def test_train_test_and_report(workspace, tmp_path, config):
+def test_train_test_and_report(workspace, tmp_path, config, run_here):
     options = [*OPTIONS, 'default_hooks.logger.interval=2']
     done = run(TRAIN, config, '--work-dir', tmp_path, '--tensorboard', *options, cwd=workspace)
     assert done.returncode == 0, done.stdout
@@ -66,11 +66,11 @@ def test_train_test_and_report(workspace, tmp_path, config):
 
     # With other options than those of the training its metrics stand for nothing, and no file says otherwise.
     other = tmp_path / 'other'
-    done = run(TEST, config, tmp_path / 'epoch_1.pth', '--work-dir', other, *OPTIONS, cwd=workspace)
+    done = run_here(TEST, config, tmp_path / 'epoch_1.pth', '--work-dir', other, *OPTIONS, cwd=workspace)
     assert done.returncode == 0 and 'no result.json: the test has another config' in done.stdout, done.stdout
     assert not (other / 'result.json').exists()
 
-    done = run(REPORT, tmp_path)
+    done = run_here(REPORT, tmp_path)
     assert done.returncode == 0, done.stdout
     for word in ('minutes', 'parameters', 'AP50' if 'maskrcnn' in config else 'mIoU'):
         assert word in done.stdout
@@ -101,9 +101,10 @@ def test_a_terminal_shows_a_live_bar_and_the_log_file_lines(workspace, tmp_path)
     assert 'Epoch(train) [1][6/6]' in next(tmp_path.glob('*/*.log')).read_text()
 
 
-def test_a_checkpoint_of_another_config_is_refused(workspace, tmp_path):
+def test_a_checkpoint_of_another_config_is_refused(workspace, tmp_path, run_here):
     torch.save({'state_dict': mb.build_classifier('CycleMLP', arch='b1').state_dict()}, tmp_path / 'other.pth')
-    done = run(TEST, 'cyclemlp_upernet_digits', tmp_path / 'other.pth', '--work-dir', tmp_path, *OPTIONS, cwd=workspace)
+    command = (TEST, 'cyclemlp_upernet_digits', tmp_path / 'other.pth', '--work-dir', tmp_path, *OPTIONS)
+    done = run_here(*command, cwd=workspace)
     last = done.stdout.strip().splitlines()[-1]
     assert done.returncode == 1
     assert last.startswith('error: ')
@@ -138,12 +139,12 @@ optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3))
 """
 
 
-def test_an_mmpretrain_config_of_ones_own(workspace, tmp_path):
+def test_an_mmpretrain_config_of_ones_own(workspace, tmp_path, run_here):
     shutil.copytree(workspace / 'data/digit_scenes/images', tmp_path / 'images')  # folders are classes
     (tmp_path / 'own.py').write_text(CLASSIFIER_CONFIG)
     done = run(TRAIN, 'own.py', '--work-dir', 'work', cwd=tmp_path)
     assert done.returncode == 0 and 'accuracy/top1' in done.stdout, done.stdout
-    done = run(TEST, 'own.py', 'work/epoch_1.pth', '--work-dir', 'work', '--out', 'out.pkl', cwd=tmp_path)
+    done = run_here(TEST, 'own.py', 'work/epoch_1.pth', '--work-dir', 'work', '--out', 'out.pkl', cwd=tmp_path)
     assert done.returncode == 0 and 'accuracy/top1' in done.stdout, done.stdout
     assert len(pickle.loads((tmp_path / 'out.pkl').read_bytes())) == 32
 
@@ -226,7 +227,7 @@ def test_export_of_a_variant_and_of_a_segmentor(tmp_path, run_here):
     assert done.returncode == 0 and 'run at three other sizes' in done.stdout, done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ['net.onnx']
     segmentor = tmp_path / 'segmentor.onnx'
-    done = run('tools/export.py', 'cyclemlp_upernet_digits', segmentor, '--size', '128', '128', '--static')
+    done = run_here('tools/export.py', 'cyclemlp_upernet_digits', segmentor, '--size', '128', '128', '--static')
     assert done.returncode == 0 and segmentor.is_file(), done.stdout
     # UperNet pools to fixed grids, which ONNX cannot say for open sizes.
     pools = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.AdaptiveAvgPool2d(3))

@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 from rich.progress import track
-from sklearn.datasets import load_digits
 
 CLASSES = tuple('0123456789')
 SIZE = 192  # side of a scene, pixels
@@ -186,6 +185,9 @@ def _write_split(root: Path, scenes: DigitScenes) -> None:
 @cache
 def _glyphs(split: str) -> tuple[np.ndarray, np.ndarray]:
     """``[N, 8, 8]`` uint8 from 0 to 240, and the digits; every fourth glyph is for validation."""
+    # Imported here: it takes most of a second, and scenes are written once.
+    from sklearn.datasets import load_digits
+
     data = load_digits()
     chosen = (np.arange(len(data.target)) % 4 == 3) == (split == 'val')
     return (data.images[chosen] * 15).astype(np.uint8), data.target[chosen]

@@ -162,7 +162,7 @@ def test_an_arch_of_ones_own_converts_too():
 def test_the_tool(tmp_path, run_here):
     source, new, back = (tmp_path / name for name in ('official.pth', 'new.pth', 'back.pth'))
     torch.save(golden_file('hiremlp_tiny_cls'), source)
-    shown = run('tools/convert_checkpoint.py', source, '--inspect')
+    shown = run_here('tools/convert_checkpoint.py', source, '--inspect')
     assert shown.returncode == 0, shown.stdout
     for words in ('HireMLP-Tiny', 'as published', 'classes      1000', 'model_ema', 'args (Namespace)', 'epoch (299)'):
         assert words in shown.stdout

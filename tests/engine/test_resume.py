@@ -100,7 +100,7 @@ def test_a_stop_leaves_a_checkpoint_and_resuming_changes_nothing(workspace, tmp_
     assert results[0]['completed'] and '--resume' in results[1]['command']
 
 
-def test_resuming_with_another_batch_size_is_refused(workspace, tmp_path, monkeypatch):
+def test_resuming_with_another_batch_size_is_refused(workspace, tmp_path, monkeypatch, run_here):
     stop(start(workspace, tmp_path, 'cyclemlp_upernet_digits'), signal.SIGINT, 'Epoch(train) [1][ 8/12]')
     # With 8, iteration 8 lies behind the first epoch of 3 batches; with 1 it would lie within that of 24.
     monkeypatch.chdir(workspace)
@@ -115,7 +115,7 @@ def test_resuming_with_another_batch_size_is_refused(workspace, tmp_path, monkey
     # What such a checkpoint reaches is no result of the config.
     options = [*OPTIONS, 'train_dataloader.num_workers=1']
     command = (ROOT / 'tools/test.py', 'cyclemlp_upernet_digits', tmp_path / 'interrupted.pth')
-    tested = run(*command, '--work-dir', tmp_path, '--cfg-options', *options, cwd=workspace)
+    tested = run_here(*command, '--work-dir', tmp_path, '--cfg-options', *options, cwd=workspace)
     assert tested.returncode == 0, tested.stdout
     assert not json.loads((tmp_path / 'result.json').read_text())['completed']
 

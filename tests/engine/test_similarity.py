@@ -159,7 +159,7 @@ def test_minibatches_against_one_formula(pictures, tmp_path):
     assert found.diagonal().tolist() == pytest.approx([1] * 8, abs=1e-12)
 
 
-def test_two_variants_with_their_files(pictures, tmp_path):
+def test_two_variants_with_their_files(pictures, tmp_path, run_here):
     """As a user runs it; docs/tools.md has the same commands."""
     torch.save({'model': mb.build_backbone('convmlp_s').state_dict()}, tmp_path / 'a.pth')
     torch.save({'model': mb.build_backbone('cyclemlp_b1').state_dict()}, tmp_path / 'b.pth')
@@ -180,15 +180,15 @@ def test_two_variants_with_their_files(pictures, tmp_path):
     assert min(cv2.imread(str(tmp_path / 'new/similarity.png')).shape[:2]) > 200
 
     before = (tmp_path / 'new/similarity.csv').read_bytes()
-    done = run(TOOL, 'in', 'convmlp_s', '--out', 'new/similarity', cwd=tmp_path)
+    done = run_here(TOOL, 'in', 'convmlp_s', '--out', 'new/similarity', cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout == 'error: new/similarity.png exists: give another --out, or remove it\n'
     assert (tmp_path / 'new/similarity.csv').read_bytes() == before
 
 
-def test_one_variant_at_two_sizes_with_random_weights(pictures, tmp_path):
+def test_one_variant_at_two_sizes_with_random_weights(pictures, tmp_path, run_here):
     command = (TOOL, 'in/*.png', 'convmlp_s', '--sizes', '32x32', '40x24', '--seed', 3)
-    done = run(*command, '--out', 'a', cwd=tmp_path)
+    done = run_here(*command, '--out', 'a', cwd=tmp_path)
     assert done.returncode == 0, done.stdout
     assert 'convmlp_s: the weights are random, of seed 3' in done.stdout
     rows = cells(tmp_path / 'a.csv')

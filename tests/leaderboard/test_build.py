@@ -7,10 +7,11 @@ import shutil
 import pytest
 
 from mlp_backbones.engine import UserError, load_config
+from mlp_backbones.leaderboard import command
 from mlp_backbones.leaderboard.collect import collect
 from mlp_backbones.leaderboard.command import write
 from mlp_backbones.leaderboard.tables import rank
-from tests.conftest import ROOT, run
+from tests.conftest import ROOT
 from tests.leaderboard import cases
 from tests.leaderboard.cases import BOXES, repository, result, zoo
 
@@ -206,12 +207,12 @@ def test_the_committed_results_have_no_fault(run_here):
     assert done.returncode == 0 and done.stdout.endswith('result files and the metafiles: no fault\n'), done.stdout
 
 
-def test_the_commands(tmp_path):
-    shutil.copytree(ROOT / 'mlp_backbones', tmp_path / 'mlp_backbones', ignore=shutil.ignore_patterns('__pycache__'))
+def test_the_commands(tmp_path, monkeypatch, run_here):
+    monkeypatch.setattr(command, 'ROOT', tmp_path)
     repository(tmp_path, zoo())
 
-    def leaderboard(*command):
-        done = run('-m', 'mlp_backbones', 'leaderboard', *command, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    def leaderboard(*arguments):
+        done = run_here('-m', 'mlp_backbones', 'leaderboard', *arguments, cwd=tmp_path)
         return done.returncode, done.stdout.splitlines()
 
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
