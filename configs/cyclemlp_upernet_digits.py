@@ -71,7 +71,7 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-max_epochs = 6
+max_epochs = 5
 train_cfg = dict(max_epochs=max_epochs)
 # The clip lets it learn at twice the rate of the detector.
 optim_wrapper = dict(optimizer=dict(lr=3e-3), clip_grad=dict(max_norm=1))
@@ -81,9 +81,9 @@ param_scheduler = [
         type='CosineAnnealingLR',
         eta_min=1e-5,
         by_epoch=True,
-        begin=4,
+        begin=3,
         end=max_epochs,
-        T_max=max_epochs - 4,
+        T_max=max_epochs - 3,
         convert_to_iter_based=True,
     ),
 ]

@@ -230,7 +230,7 @@ def command_folder(tmp_path_factory, workspace):
         (folder / name).symlink_to(ROOT / name)
     (folder / 'photos').mkdir()
     shutil.copy(next(workspace.glob('data/digit_scenes/images/val/*.png')), folder / 'photos')
-    for name, path in (('maskrcnn', 'a/epoch_4.pth'), ('upernet', 'b/epoch_6.pth')):
+    for name, path in (('maskrcnn', 'a/epoch_4.pth'), ('upernet', 'b/epoch_5.pth')):
         config = load_config(f'cyclemlp_{name}_digits', ROOT / 'configs')
         init_default_scope(config.default_scope)
         (folder / 'work_dirs' / path).parent.mkdir(parents=True)
