@@ -42,7 +42,7 @@ def run(*command: object, cwd: Path = ROOT, **env: str) -> subprocess.CompletedP
 
 @pytest.fixture
 def run_here(monkeypatch, capsys):
-    """:func:`run` in the test's own process, which has the libraries already: for what trains nothing."""
+    """:func:`run` in the test's own process, which has the libraries already."""
 
     def run_python(*command: object, cwd: Path = ROOT) -> subprocess.CompletedProcess:
         arguments = [str(argument) for argument in command]

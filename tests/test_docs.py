@@ -16,7 +16,7 @@ from mlp_backbones.engine import load_config
 from mlp_backbones.engine.complexity import complexity
 from mlp_backbones.engine.zoo import load_zoo
 from mlp_backbones.hooks import AuxiliaryLossHook
-from tests.conftest import ROOT, run
+from tests.conftest import ROOT
 
 FOLDER = ROOT / 'docs' / 'families'
 # Not the copies in the site that `make docs` built.
@@ -75,10 +75,10 @@ def test_counts_at_other_sizes():
         assert f'{complexity(name, (int(height), int(width)))[1] / 1e9:.2f}' == macs, name
 
 
-def test_pictures_are_those_that_the_script_draws(tmp_path):
+def test_pictures_are_those_that_the_script_draws(tmp_path, run_here):
     script = tmp_path / 'draw.py'
     script.write_text((FOLDER / 'draw.py').read_text())
-    done = run(script)
+    done = run_here(script)
     assert done.returncode == 0, done.stdout
     for family in FAMILIES:
         name = f'{family.lower()}.svg'
@@ -86,11 +86,11 @@ def test_pictures_are_those_that_the_script_draws(tmp_path):
         assert (FOLDER / name).stat().st_size < 100_000
 
 
-def test_tables_are_those_that_the_script_writes(tmp_path):
+def test_tables_are_those_that_the_script_writes(tmp_path, run_here):
     shutil.copytree(FOLDER, tmp_path / 'docs' / 'families')
     for name in ('configs', 'model-index.yml'):
         (tmp_path / name).symlink_to(ROOT / name)
-    done = run(tmp_path / 'docs' / 'families' / 'tables.py')
+    done = run_here(tmp_path / 'docs' / 'families' / 'tables.py')
     assert done.returncode == 0, done.stdout
     for page in FOLDER.glob('*.md'):
         written = (tmp_path / 'docs' / 'families' / page.name).read_text()

@@ -47,7 +47,7 @@ def test_train_test_and_report(workspace, tmp_path, config, run_here):
     assert all(trained['versions'][name] for name in ('torch', 'mmcv', 'mlp_backbones'))
 
     pictures, predictions = tmp_path / 'pictures', tmp_path / 'out.pkl'
-    done = run(
+    done = run_here(
         TEST,
         config,
         tmp_path / 'epoch_1.pth',
@@ -198,15 +198,15 @@ def test_mask_rcnn_on_coco_from_published_weights(coco):
     assert (coco / 'work_dirs/cyclemlp_maskrcnn_coco/epoch_1.pth').is_file()
 
 
-def test_weights_that_cannot_be_fetched_are_one_sentence(coco):
-    done = run(
+def test_weights_that_cannot_be_fetched_are_one_sentence(coco, monkeypatch, run_here):
+    monkeypatch.setenv('TORCH_HOME', str(coco))
+    done = run_here(
         TRAIN,
         'cyclemlp_maskrcnn_coco',
         '--cfg-options',
         *COCO_OPTIONS,
         'model.backbone.init_cfg.checkpoint=http://127.0.0.1:9/CycleMLP_B2.pth',
         cwd=coco,
-        TORCH_HOME=str(coco),
     )
     last = done.stdout.strip().splitlines()[-1]
     assert done.returncode == 1
@@ -223,7 +223,7 @@ def test_help(tool, run_here):
 
 def test_export_of_a_variant_and_of_a_segmentor(tmp_path, run_here):
     onnx_file = tmp_path / 'net.onnx'
-    done = run('tools/export.py', 'convmlp_s', onnx_file, '--size', '70', '90')
+    done = run_here('tools/export.py', 'convmlp_s', onnx_file, '--size', '70', '90')
     assert done.returncode == 0 and 'run at three other sizes' in done.stdout, done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ['net.onnx']
     segmentor = tmp_path / 'segmentor.onnx'

@@ -163,7 +163,7 @@ def test_two_variants_with_their_files(pictures, tmp_path, run_here):
     """As a user runs it; docs/tools.md has the same commands."""
     torch.save({'model': mb.build_backbone('convmlp_s').state_dict()}, tmp_path / 'a.pth')
     torch.save({'model': mb.build_backbone('cyclemlp_b1').state_dict()}, tmp_path / 'b.pth')
-    done = run(
+    done = run_here(
         *(TOOL, 'in', 'convmlp_s', 'cyclemlp_b1', '--checkpoints', 'a.pth', 'b.pth', '--sizes', '32x32'),
         *('--batch-size', 5, '--out', 'new/similarity'),
         cwd=tmp_path,
