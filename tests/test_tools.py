@@ -47,7 +47,8 @@ def test_train_test_and_report(workspace, tmp_path, config, run_here):
     assert all(trained['versions'][name] for name in ('torch', 'mmcv', 'mlp_backbones'))
 
     pictures, predictions = tmp_path / 'pictures', tmp_path / 'out.pkl'
-    done = run_here(
+    # In a process of its own: there is one visualizer in each.
+    done = run(
         TEST,
         config,
         tmp_path / 'epoch_1.pth',
