@@ -13,13 +13,7 @@ import torch
 from mmengine import dist
 from torch import Tensor
 
-
-class CheckpointError(RuntimeError):
-    """A checkpoint cannot be had, is not safe to read, or does not fit the model."""
-
-
-class CheckpointMissing(CheckpointError):
-    """A checkpoint is not there, and cannot be fetched."""
+from ..errors import CheckpointError, CheckpointMissing
 
 
 class _Inert:

@@ -12,6 +12,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
+from ..errors import UserError
 from .provenance import config_hash
 
 OFFER = '`python tools/train.py configs/cyclemlp_maskrcnn_digits.py` needs no download'
@@ -27,10 +28,6 @@ LAYOUTS = {
 TTA_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 TTA_MODELS = dict(mmseg='SegTTAModel', mmpretrain='AverageClsScoreTTA')
 HOOKS = ('ProgressHook', 'InterruptHook', 'ResultHook')
-
-
-class UserError(Exception):
-    """Something that the user can mend; the text is one clear sentence."""
 
 
 def check_device(device: str) -> None:
