@@ -9,14 +9,14 @@ from rich.console import Console
 
 from mlp_backbones.checkpoints import CheckpointError
 from mlp_backbones.engine import UserError, load_config
-from mlp_backbones.engine.infer import Predictor, find_pictures, infer
+from mlp_backbones.engine.infer import Predictor, find_pictures, infer, picture_suffixes
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('pictures', metavar='IMAGE|FOLDER|GLOB', help='any format of OpenCV; a pattern in quotes')
+    parser.add_argument('pictures', metavar='IMAGE|FOLDER|GLOB', help='what the config loads; a pattern in quotes')
     parser.add_argument('--config', required=True, help='path of a config, or the bare name of one in configs/')
     parser.add_argument('--checkpoint', required=True, help='a file that tools/train.py wrote')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder for the pictures and JSON files')
@@ -29,8 +29,9 @@ def main() -> None:
     args = parse_args()
     console = Console()
     try:
-        root, pictures = find_pictures(args.pictures, args.out)
-        predictor = Predictor(load_config(args.config, CONFIGS), args.checkpoint, args.score, args.device)
+        config = load_config(args.config, CONFIGS)
+        root, pictures = find_pictures(args.pictures, args.out, picture_suffixes(config))
+        predictor = Predictor(config, args.checkpoint, args.score, args.device)
         skipped = infer(predictor, root, pictures, args.out, console)
     except (UserError, CheckpointError) as error:
         sys.exit(f'error: {error}')

@@ -5,11 +5,13 @@ import ast
 from collections.abc import Iterator
 from difflib import get_close_matches
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
+from mmengine.registry import DATASETS
 from mmengine.runner import find_latest_checkpoint
 
 from ..errors import UserError
@@ -239,7 +241,7 @@ def _prepare(
             raise UserError(str(error)) from error
     for name in dataloaders:
         if config.get(name):
-            for path in _data_paths(config[name].dataset):
+            for path in _data_paths(config[name].dataset, config.get('default_scope')):
                 if not path.exists():
                     found = (text for part, text in LAYOUTS.items() if part in path.parts)
                     advice = next(found, 'put the data there, or set data_root with --cfg-options')
@@ -313,14 +315,30 @@ def _name(node: dict) -> str:
     return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
 
 
-def _data_paths(dataset: ConfigDict) -> Iterator[Path]:
-    """The annotation files and folders that a dataset, or those inside it, will read."""
+def _data_paths(dataset: ConfigDict, scope: str | None = None) -> Iterator[Path]:
+    """The annotation files and folders that a dataset, or those inside it, will read and cannot download."""
     for node in _dicts(dataset):
         root = node.get('data_root') or ''
         parts = [*_strings(node.get('ann_file')), *_strings(node.get('data_prefix'))]
         for part in parts or _strings(root):
             if '://' not in f'{root}{part}':
-                yield Path(root, part) if parts else Path(root)
+                path = Path(root, part) if parts else Path(root)
+                if path.exists() or not _downloads(node, scope):
+                    yield path
+
+
+def _downloads(node: ConfigDict, scope: str | None) -> bool:
+    """Whether a config is of a dataset that downloads what is missing, as mmpretrain's CIFAR10 does by default."""
+    kind = node.get('type')
+    if isinstance(kind, str):
+        with DATASETS.switch_scope_and_registry(node.get('_scope_') or scope) as registry:
+            kind = registry.get(kind)
+    for base in kind.__mro__ if isinstance(kind, type) else ():
+        # A subclass may hand the argument on as one of its **kwargs.
+        download = signature(base.__init__).parameters.get('download')
+        if download is not None:
+            return bool(node.get('download', download.default))
+    return False
 
 
 def _strings(node: object) -> Iterator[str]:

@@ -1,15 +1,23 @@
 """From pictures and a trained network to drawn pictures and JSON."""
 
+import errno
 import glob
 import json
 import re
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import torch
+from mmcv.transforms import LoadAnnotations
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import BaseDataset, Compose, pseudo_collate
 from mmengine.registry import DATASETS, MODELS, VISUALIZERS, init_default_scope
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as coco_mask
@@ -17,7 +25,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..checkpoints import load_trained
-from .config import UserError, _dicts, _name, _revert_sync_batchnorm, check_device, model_config
+from ..errors import UserError, printable
+from .config import _dicts, _name, _revert_sync_batchnorm, check_device, model_config
+from .data import describe, file_fault
 
 # What OpenCV reads, by name: the files of a folder that are taken for pictures.
 SUFFIXES = (
@@ -25,17 +35,40 @@ SUFFIXES = (
     *('.png', '.pnm', '.ppm', '.pxm', '.ras', '.sr', '.tif', '.tiff', '.webp'),
 )
 TOP = 5
+# How OpenCV, torch and the C++ library word it.
+_NO_MEMORY = re.compile('insufficient memory|failed to allocate|allocate memory|out of memory|bad_alloc', re.IGNORECASE)
+_BROKEN = 'broken, or of a format that OpenCV does not read'
 
 
 class BadPicture(Exception):
     """A picture that is skipped; the text says why."""
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A file that can be opened as a picture; what is in it, a pipeline or :meth:`decode` finds out."""
+
+    path: Path
+
+    def decode(self) -> np.ndarray:
+        """Decodes any format of OpenCV as ``[H, W, 3]`` uint8, BGR, turned as its EXIF data say; alpha is dropped.
+
+        Raises:
+            BadPicture: if the file is not a picture, or needs more memory than there is.
+        """
+        with _explained(''), limited_memory():
+            image = cv2.imdecode(np.frombuffer(self.path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise BadPicture(_BROKEN)
+        return image
+
+
 class Predictor:
     """A trained detector, segmentor or classifier, as a function of a picture.
 
     Args:
-        config: of mmdet, mmseg or mmpretrain; its test pipeline prepares the pictures.
+        config: of mmdet, mmseg or mmpretrain; its test pipeline loads and prepares the pictures, without its steps
+            that load annotations.
         checkpoint: a file that tools/train.py wrote, with the whole model; read safely.
         score: boxes below this score are left out, from 0 to 1. Default 0.3.
         device: as torch names it. Default 'cpu'.
@@ -49,31 +82,39 @@ class Predictor:
         if not 0 <= score <= 1:
             raise UserError(f'score={score} is not valid: give a number from 0 to 1')
         check_device(device)
-        dataset = next((node for node in _dicts(config.get('test_dataloader')) if 'pipeline' in node), None)
-        if dataset is None:
-            raise UserError(f'{config.filename} has no test_dataloader with a pipeline, which prepares the pictures')
+        dataset = _test_dataset(config)
         if 'visualizer' not in config:
             raise UserError(f'{config.filename} has no visualizer, which draws: inherit from a default_runtime.py')
         self.score = score
         init_default_scope(config.get('default_scope', 'mmengine'))
         _revert_sync_batchnorm(config)
         self.model = MODELS.build(model_config(config))
-        trained_on = load_trained(self.model, checkpoint).get('meta', {}).get('dataset_meta') or {}
+        trained_on = (load_trained(self.model, checkpoint).get('meta') or {}).get('dataset_meta') or {}
         self.model.to(device).eval()
-        # The picture comes from us, and has no annotations.
-        steps = [step for step in dataset.pipeline if not _name(step).startswith(('LoadImage', 'LoadAnnotations'))]
-        self.pipeline = Compose(steps)
-        meta = {**getattr(DATASETS.get(_name(dataset)), 'METAINFO', {}), **trained_on, **dataset.get('metainfo', {})}
-        self.classes = meta.get('classes')
+        self.steps = _steps(dataset.pipeline)
+        # The leading step loads, where none is named so.
+        names = [type(step).__name__ for step in self.steps]
+        self.loader = next((i for i, name in enumerate(names) if name.startswith('LoadImage')), 0)
+        # What mmseg's data sets give beside the path.
+        self.extra = dict(reduce_zero_label=bool(dataset.get('reduce_zero_label')), seg_fields=[])
+        # A string in metainfo is the name of a file with a line for each class; `classes` is mmpretrain's.
+        given = BaseDataset._load_metainfo(
+            {key: dataset[key] for key in ('classes',) if dataset.get(key)} | dict(dataset.get('metainfo') or {})
+        )
+        meta = {**getattr(DATASETS.get(_name(dataset)), 'METAINFO', {}), **trained_on, **given}
+        classes = meta.get('classes')
+        classes = [] if classes is None else [classes] if isinstance(classes, str) else list(classes)
+        self.classes = [str(name) for name in classes]
+        self.palette = _colours(meta.get('palette'))
         # Its backends would keep copies of the pictures.
         self.visualizer = VISUALIZERS.build(dict(config.visualizer, vis_backends=None))
-        self.visualizer.dataset_meta = dict(meta, palette=meta.get('palette') or 'random')
 
-    def __call__(self, image: np.ndarray, name: str) -> tuple[dict, np.ndarray, np.ndarray | None]:
+    def __call__(self, picture: Picture | np.ndarray, name: str) -> tuple[dict, np.ndarray, np.ndarray | None]:
         """Runs the network on one picture.
 
         Args:
-            image: ``[H, W, 3]`` uint8, BGR.
+            picture: a file, which the config's own test pipeline loads; or an array ``[H, W, C]`` or ``[H, W]`` as
+                the pipeline's loading step gives it, such as uint8, BGR.
             name: of the picture.
 
         Returns:
@@ -82,17 +123,45 @@ class Predictor:
 
         Raises:
             UserError: if the network gives neither instances nor a label map nor classes.
-            BadPicture: if the pipeline cannot prepare this picture.
+            BadPicture: if the pipeline, the network or the drawing cannot take this picture.
         """
-        height, width = image.shape[:2]
-        try:
-            data = self.pipeline(
-                dict(img=image, img_path=name, img_id=0, img_shape=image.shape[:2], ori_shape=image.shape[:2])
-            )
-        except cv2.error as error:
-            raise BadPicture(f'{width}x{height} pixels, which the test pipeline cannot resize') from error
-        with torch.inference_mode():
-            sample = self.model.test_step(pseudo_collate([data]))[0].cpu()
+        with limited_memory():
+            data, shown = self._prepare(picture, name)
+            size = f'{shown.shape[1]}x{shown.shape[0]} pixels, '
+            with _explained(f'{size}which the network cannot take'), torch.inference_mode():
+                sample = self.model.test_step(pseudo_collate([data]))[0].cpu()
+            with _explained(f'{size}which cannot be drawn'):
+                return self._results(sample, shown, name)
+
+    def _prepare(self, picture: Picture | np.ndarray, name: str) -> tuple[dict, np.ndarray]:
+        """The data that the network takes, and the picture as it was loaded, fit to draw on."""
+        data, steps, shown = dict(self.extra, img_id=0, sample_idx=0), self.steps, None
+        if isinstance(picture, Picture):
+            data['img_path'] = str(picture.path)
+        else:
+            shape = picture.shape[:2]
+            data |= dict(img_path=name, img=picture, img_shape=shape, ori_shape=shape)
+            steps, shown = steps[self.loader + 1 :], _displayable(picture)
+        for i, step in enumerate(steps):
+            size = '' if shown is None else f'{shown.shape[1]}x{shown.shape[0]} pixels, '
+            what = f'{size}{type(step).__name__} of the test pipeline fails'
+            if isinstance(picture, Picture) and i == self.loader and type(step).__name__ == 'LoadImageFromFile':
+                what = _BROKEN
+            with _explained(what):
+                data = step(data)
+                if data is None:
+                    raise BadPicture(what)
+                if shown is None and isinstance(data, dict) and 'img' in data:
+                    shown = _displayable(data['img'])  # steps may change the picture in place
+        if shown is None:
+            raise UserError('the test pipeline gives no `img`, which is what it loads and what is drawn on')
+        return data, shown
+
+    def _results(self, sample: BaseDataElement, shown: np.ndarray, name: str) -> tuple:
+        # Boxes and label maps have the size that the loading step calls the original one.
+        height, width = sample.metainfo.get('ori_shape', shown.shape)[:2]
+        if shown.shape[:2] != (height, width):
+            shown = cv2.resize(shown, (width, height))
         found, labels = dict(picture=name, width=width, height=height), None
         if 'pred_instances' in sample:
             instances = sample.pred_instances
@@ -110,11 +179,21 @@ class Predictor:
                 f'{type(self.model).__name__} predicts {", ".join(sample.keys())}: pictures are drawn of detectors, '
                 f'segmentors and classifiers'
             )
-        return found, self._draw(np.ascontiguousarray(image[..., ::-1]), sample)[..., ::-1], labels
+        rgb = np.ascontiguousarray(shown[..., ::-1])
+        return found, self._draw(rgb, sample, max(found['labels'], default=0) + 1)[..., ::-1], labels
 
-    def _draw(self, rgb: np.ndarray, sample: BaseDataElement) -> np.ndarray:
+    def _draw(self, rgb: np.ndarray, sample: BaseDataElement, count: int) -> np.ndarray:
+        """Draws a sample whose labels are below ``count``; classes without a name or colour get one."""
+        count = max(count, len(self.classes))
+        if isinstance(self.palette, str) and self.visualizer.__class__.__module__.startswith('mmdet.'):
+            palette = self.palette  # mmdet knows names of palettes and colours
+        else:
+            known = [] if isinstance(self.palette, str) else self.palette
+            palette = [*known, *np.random.RandomState(42).randint(0, 256, (count, 3)).tolist()[len(known) :]]
+        classes = [self.name_of(label) for label in range(count)]
+        self.visualizer.dataset_meta = dict(classes=classes, palette=palette)
         if 'pred_score' in sample:
-            self.visualizer.visualize_cls(rgb, sample, self.classes, draw_gt=False)
+            self.visualizer.visualize_cls(rgb, sample, classes, draw_gt=False)
             return self.visualizer.get_image()
         # The defaults of mmdet and mmseg are for photographs, and hide a small picture.
         self.visualizer.line_width = max(min(rgb.shape[:2]) / 200, 1)
@@ -124,7 +203,7 @@ class Predictor:
         return self.visualizer.get_image()
 
     def name_of(self, label: int) -> str:
-        return str(self.classes[label]) if self.classes and label < len(self.classes) else f'class {label}'
+        return self.classes[label] if label < len(self.classes) else f'class {label}'
 
     def _instances(self, instances: BaseDataElement) -> dict:
         labels = instances.labels.tolist()
@@ -153,12 +232,13 @@ class Predictor:
         return dict(labels=labels.tolist(), classes=classes, scores=scores.tolist())
 
 
-def find_pictures(source: str, out: Path) -> tuple[Path, list[Path]]:
+def find_pictures(source: str, out: Path, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[Path, list[Path]]:
     """The pictures that a user names: one, those of a folder and the folders in it, or those that match a pattern.
 
     Args:
         source: a file, a folder or a pattern such as ``'a/**/*.jpg'``.
         out: where results go; what lies below it is no input.
+        suffixes: of the files of a folder that are taken for pictures; none: all. Default ``SUFFIXES``.
 
     Returns:
         The folder that the pictures lie below, and the pictures in order.
@@ -171,16 +251,17 @@ def find_pictures(source: str, out: Path) -> tuple[Path, list[Path]]:
         return path.parent, [path]
     if path.is_dir():
         root, found = path, path.rglob('*')
-        found = (p for p in found if p.suffix.lower() in SUFFIXES and not p.name.startswith('.'))
-        nothing = f'{source} holds no picture, by the suffixes {" ".join(SUFFIXES)}'
+        found = (p for p in found if not p.name.startswith('.') and p.name.lower().endswith(suffixes or ''))
+        nothing = f'{printable(source)} holds no picture, by the suffixes {" ".join(suffixes) or "(any)"}'
     else:
         fixed = re.split(r'[*?[]', source)[0]
         root, found = (
             Path(fixed) if fixed.endswith('/') else Path(fixed).parent,
             map(Path, glob.glob(source, recursive=True)),
         )
-        nothing = f'{source} is no file, no folder, and no file matches it as a pattern'
-    found = sorted(p for p in found if p.is_file())
+        nothing = f'{printable(source)} is no file, no folder, and no file matches it as a pattern'
+    # A FIFO, a device or a broken link is skipped by name.
+    found = sorted(p for p in found if not p.is_dir())
     pictures = [p for p in found if inside not in p.resolve().parents]
     if found and not pictures:
         raise UserError(f'all pictures lie below --out {out}: give another folder')
@@ -189,22 +270,139 @@ def find_pictures(source: str, out: Path) -> tuple[Path, list[Path]]:
     return root, pictures
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """Reads any format of OpenCV as ``[H, W, 3]`` uint8, BGR, turned as its EXIF data say; alpha is dropped.
+def picture_suffixes(config: Config) -> tuple[str, ...]:
+    """The suffixes of a config's pictures: those of OpenCV, or where a step of another name than LoadImageFromFile
+    loads, the ``img_suffix`` of its data set, or any (an empty tuple).
 
     Raises:
-        BadPicture: if the file is not a picture.
+        UserError: if the config has no test pipeline.
     """
-    broken = 'broken, or of a format that OpenCV does not read'
+    dataset = _test_dataset(config)
+    own = dataset.get('img_suffix')
+    own = (own.lower(),) if isinstance(own, str) and own else ()
+    is_common = any(_name(step) == 'LoadImageFromFile' for step in dataset.pipeline)
+    return (*SUFFIXES, *own) if is_common else own
+
+
+def read_picture(path: Path) -> Picture:
+    """Checks that a file can be opened as a picture, without decoding it.
+
+    Raises:
+        BadPicture: if it is missing, empty, cut short (JPEG), or not a regular file.
+    """
+    fault = file_fault(path)
+    if fault:
+        raise BadPicture(fault)
+    return Picture(Path(path))
+
+
+@contextmanager
+def limited_memory() -> Iterator[None]:
+    """Makes an allocation fail that needs more memory than is free, instead of the system ending the process.
+
+    It does so on Linux only. The heap of the process is counted, not the memory of a GPU.
+    """
+    if sys.platform != 'linux':
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = psutil.Process().memory_info().data + available_memory()
+    for other in (soft, hard):
+        limit = limit if other == resource.RLIM_INFINITY else min(limit, other)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     try:
-        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-    except OSError as error:
-        raise BadPicture(f'cannot be read ({error.strerror})') from error
-    except cv2.error as error:
-        raise BadPicture(broken) from error
-    if image is None:
-        raise BadPicture(broken)
-    return image
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def available_memory(cgroups: Path = Path('/sys/fs/cgroup')) -> int:
+    """Bytes of memory that are free for this process: those of the machine, or of its container where that has less."""
+    free = psutil.virtual_memory().available
+    # Of cgroups 2 and 1; the files that are only cached can go.
+    for folder, limit, used, cached in (
+        (cgroups, 'memory.max', 'memory.current', 'inactive_file'),
+        (cgroups / 'memory', 'memory.limit_in_bytes', 'memory.usage_in_bytes', 'total_inactive_file'),
+    ):
+        try:
+            number = (folder / limit).read_text().strip()
+            if number == 'max':
+                continue
+            values = dict(line.split() for line in (folder / 'memory.stat').read_text().splitlines())
+            free = min(free, int(number) - int((folder / used).read_text()) + int(values.get(cached, 0)))
+        except FileNotFoundError:
+            continue  # no group of this version
+    return max(free, 0)
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Raises what goes wrong inside as BadPicture: for lack of memory, or ``what`` and the reason."""
+    try:
+        yield
+    except (BadPicture, UserError):
+        raise
+    except Exception as error:
+        text = f'{type(error).__name__} {error}'
+        if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
+            free = available_memory() / 2**30
+            raise BadPicture(f'it needs more memory than there is ({free:.1f} GiB are free)') from error
+        if isinstance(error, OSError) and error.errno:
+            raise BadPicture(f'cannot be read ({error.strerror})') from error
+        raise BadPicture(f'{what} ({describe(error)})' if what else describe(error)) from error
+
+
+def _test_dataset(config: Config) -> dict:
+    dataset = next((node for node in _dicts(config.get('test_dataloader')) if 'pipeline' in node), None)
+    if dataset is None:
+        raise UserError(f'{config.filename} has no test_dataloader with a pipeline, which prepares the pictures')
+    return dataset
+
+
+def _steps(pipeline: list[dict]) -> list[Callable[[dict], dict | None]]:
+    """The steps of a test pipeline for files of this machine, which have no annotations."""
+    # The files of the data set may lie in other storage.
+    storage = ('backend_args', 'file_client_args')
+    pipeline = [{key: value for key, value in step.items() if key not in storage} for step in pipeline]
+    steps = Compose(step for step in pipeline if not re.match('Load.*Annotation', _name(step))).transforms
+    return [step for step in steps if not isinstance(step, LoadAnnotations)]
+
+
+def _colours(palette: object) -> list[list[int]] | str:
+    """A palette as a list of RGB from 0 to 255; a name stays one."""
+    if palette is None or isinstance(palette, str):
+        return palette or 'random'
+    try:
+        colours = np.asarray(palette, float)
+        colours = colours[None] if colours.ndim == 1 and colours.size else colours
+        if colours.size and (colours.ndim != 2 or colours.shape[1] != 3 or not np.isfinite(colours).all()):
+            raise ValueError('not three numbers for each class')
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f'palette={printable(palette)} is not valid ({describe(error)}): give red, green and blue, 0 to 255, for '
+            f'each class in metainfo'
+        ) from error
+    return colours.clip(0, 255).astype(int).tolist()
+
+
+def _displayable(image: np.ndarray) -> np.ndarray:
+    """A loaded picture ``[H, W]`` or ``[H, W, C]`` of any type as a new ``[H, W, 3]`` uint8.
+
+    Of more than three channels the first three are shown, of fewer the first one. Values from 0 to 255 stay; others,
+    such as those of 16 bits, are scaled from the smallest to the largest.
+    """
+    image = np.asarray(image)
+    if image.ndim not in (2, 3) or 0 in image.shape:
+        raise BadPicture(f'an array of shape {image.shape} was loaded, which is no picture: [H, W] or [H, W, C] is one')
+    image = image[..., None] if image.ndim == 2 else image
+    image = image[..., :3] if image.shape[2] >= 3 else image[..., :1]
+    if image.dtype != np.uint8:
+        image = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
+        low, high = float(image.min()), float(image.max())
+        if low < 0 or high > 255 or 0 < high <= 1:
+            image = (image - low) * (255 / (high - low or 1))
+        image = image.round().astype(np.uint8)
+    return np.broadcast_to(image, (*image.shape[:2], 3)).copy()
 
 
 def infer(predictor: Predictor, root: Path, pictures: list[Path], out: Path, console: Console) -> list[Path]:
@@ -232,19 +430,17 @@ def infer(predictor: Predictor, root: Path, pictures: list[Path], out: Path, con
         for path in progress.track(pictures, description='pictures'):
             try:
                 found, drawn, labels = predictor(read_picture(path), str(path.relative_to(root)))
+                files = _encode(targets[path], path, found, drawn, labels)
+                for file, data in files.items():
+                    _write(file, data)
             except BadPicture as error:
                 skipped.append(path)
-                progress.console.print(f'skipped {path}: {error}', markup=False, highlight=False, soft_wrap=True)
-                continue
-            target = targets[path]
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                _write_picture(target, drawn)
-                if labels is not None:
-                    _write_picture(_beside(target, path, '.labels.png'), labels)
-                _beside(target, path, '.json').write_text(json.dumps(found))
+                line = f'skipped {printable(path, 4096)}: {error}'
+                progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
             except OSError as error:
-                raise UserError(f'cannot write to {out} ({error}): give a folder that you may write to') from error
+                raise UserError(
+                    f'cannot write to {printable(out)} ({error}): give a folder that you may write to'
+                ) from error
     return skipped
 
 
@@ -271,8 +467,34 @@ def _beside(target: Path, path: Path, suffix: str) -> Path:
     return target.with_name(path.name + suffix)
 
 
-def _write_picture(path: Path, image: np.ndarray) -> None:
-    path.write_bytes(cv2.imencode(path.suffix, image)[1].tobytes())
+def _encode(target: Path, path: Path, found: dict, drawn: np.ndarray, labels: np.ndarray | None) -> dict[Path, bytes]:
+    images = {target: drawn}
+    if labels is not None:
+        images[_beside(target, path, '.labels.png')] = labels
+    with _explained('its results cannot be encoded'), limited_memory():
+        files = {file: cv2.imencode(file.suffix.lower(), image)[1].tobytes() for file, image in images.items()}
+        files[_beside(target, path, '.json')] = json.dumps(found, allow_nan=False).encode()
+    return files
+
+
+def _write(target: Path, data: bytes) -> None:
+    """Writes a file whole or not at all, without waiting for the disk: results can be had again."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if target.is_symlink() or (target.exists() and not target.is_file()):
+            raise UserError(f'cannot write {printable(target)}: it is a link, folder, device or FIFO; remove it')
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise BadPicture('its name is too long for those of the results') from error
+        raise
+    partial = target.with_name(f'.{target.name[:50]}.partial')
+    partial.unlink(missing_ok=True)
+    try:
+        with partial.open('xb') as file:
+            file.write(data)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _rle(mask: np.ndarray) -> dict:

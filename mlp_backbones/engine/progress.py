@@ -20,6 +20,7 @@ from torch.utils.data import dataloader
 
 from ..registry import HOOKS
 from .config import UserError
+from .data import CheckedData
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -28,12 +29,12 @@ _PAGES = ('Config:', 'Hooks will be executed', '\n-----')
 _LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|Timed out waiting|NCCL')
 
 
-class TerminalRunner(Runner):
-    """mmengine's Runner, with three differences.
+class TerminalRunner(CheckedData, Runner):
+    """mmengine's Runner, with four differences.
 
     Environment, config and hook lists go to the log file alone. Without a GPU several processes talk through gloo. And
     where the connection to another process breaks off, or no batch can be had, hooks are told (``after_lost_process``,
-    ``after_lost_batch``).
+    ``after_lost_batch``). Faults of data sets and annotation files are one sentence.
     """
 
     def setup_env(self, env_cfg: dict) -> None:

@@ -286,7 +286,7 @@ def _targets(out: Path) -> tuple[Path, Path]:
 def _read(path: Path, size: tuple[int, int]) -> Tensor:
     """A picture as float ``[1, 3, *size]`` from 0 to 255, BGR."""
     try:
-        image = torch.from_numpy(read_picture(path)).permute(2, 0, 1)[None].float()
+        image = torch.from_numpy(read_picture(path).decode()).permute(2, 0, 1)[None].float()
     except BadPicture as error:
         raise UserError(f'{path}: {error}; remove it, or give a pattern that leaves it out') from error
     return F.interpolate(image, size, mode='bilinear', antialias=True)

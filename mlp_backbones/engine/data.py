@@ -1,0 +1,362 @@
+"""Data sets whose faults are one sentence that names the file, from a worker process as well."""
+
+import json
+import math
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from traceback import extract_tb
+
+import cv2
+import numpy as np
+from mmengine.config import ConfigDict
+from mmengine.dataset import BaseDataset, Compose
+from mmengine.evaluator import Evaluator
+from mmengine.registry import DATASETS
+from torch.utils.data import DataLoader
+
+from ..errors import UserError, printable
+
+_MISSING = 'is missing'
+_ADVICE = 'restore the file, or take it out of the data set'
+
+
+class DataError(UserError):
+    """A fault in the data; the text is one sentence.
+
+    torch raises an error of a worker process again with the worker's whole traceback as its text; only the last line,
+    which is the sentence, is kept.
+    """
+
+    def __init__(self, text: str):
+        lines = text.strip().splitlines() or ['']
+        super().__init__(lines[-1].rpartition(f'{type(self).__name__}: ')[2] if len(lines) > 1 else text)
+
+
+class CheckedData:
+    """A mix-in for mmengine's runners: faults of data sets and annotation files are raised as :class:`DataError`."""
+
+    def build_dataloader(self, dataloader: DataLoader | dict, *args, **kwargs) -> DataLoader:
+        if isinstance(dataloader, dict) and isinstance(dataloader.get('dataset'), dict):
+            dataloader = dataloader.copy()
+            dataloader['dataset'] = _checked(dataloader['dataset'])
+        return super().build_dataloader(dataloader, *args, **kwargs)
+
+    def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
+        try:
+            return super().build_evaluator(evaluator)
+        except Exception as error:
+            nodes = evaluator if isinstance(evaluator, list) else [evaluator]
+            for node in nodes:
+                path = node.get('ann_file') if isinstance(node, dict) else None
+                fault = path and (file_fault(path) or _json_fault(path, error))
+                if fault:
+                    raise DataError(f'{printable(path)} {fault}; the evaluator needs it: {_ADVICE}') from error
+            raise
+
+
+def build_dataset(config: dict) -> object:
+    """Build a data set of mmdet, mmseg or mmpretrain, fully initialised, whose faults are :class:`DataError`.
+
+    Checked are its annotations once, when they are read: numbers in boxes, labels of classes, folders of classes, and
+    that there are images at all; and while training or testing each file that cannot be prepared, the size of each
+    label map and its labels. Data sets that are not mmengine's ``BaseDataset`` are built as they are.
+
+    Args:
+        config: of the data set, or of a wrapper with others inside it.
+
+    Raises:
+        DataError: if its annotations cannot be read, or are not valid.
+    """
+    config = config.copy()
+    for key in ('dataset', 'datasets'):
+        inner = config.get(key)
+        if isinstance(inner, dict):
+            config[key] = _checked(inner)
+        elif isinstance(inner, (list, tuple)):
+            config[key] = [_checked(node) if isinstance(node, dict) else node for node in inner]
+    with DATASETS.switch_scope_and_registry(config.get('_scope_')) as registry:
+        kind = registry.get(config['type']) if isinstance(config.get('type'), str) else config.get('type')
+        if not (isinstance(kind, type) and issubclass(kind, BaseDataset)):
+            return DATASETS.build(config)
+        arguments = {key: value for key, value in config.items() if key not in ('type', '_scope_')}
+        dataset = kind.__new__(kind)
+        # The constructor reads the annotations, so that the checks must be there before. Nothing of them stays: they
+        # could not be sent to a worker process that is spawned.
+        checks = dict(load_data_list=_load, filter_data=_filter, parse_data_info=_parse)
+        for name, check in checks.items():
+            setattr(dataset, name, _bind(check, dataset, getattr(dataset, name)))
+        dataset.__init__(**arguments)
+        dataset.full_init()
+        for name in checks:
+            delattr(dataset, name)
+    if type(dataset.pipeline) is Compose:
+        classes = dataset.metainfo.get('classes')
+        dataset.pipeline = _CheckedPipeline(
+            dataset.pipeline, len(classes) if classes is not None else None, getattr(dataset, 'ignore_index', 255)
+        )
+    return dataset
+
+
+def file_fault(path: str | Path) -> str | None:
+    """What is wrong with a local file, as the end of a sentence, or None: missing, not a regular file, empty, or a
+    JPEG that is cut short. Addresses of other storage are not looked at."""
+    if '://' in str(path):
+        return None
+    try:
+        status = Path(path).stat()
+        if stat.S_ISDIR(status.st_mode):
+            return 'is a folder'
+        if not stat.S_ISREG(status.st_mode):
+            return 'is a device, FIFO or socket'
+        if status.st_size == 0:
+            return 'is empty'
+        return 'is a JPEG that is cut short' if _is_cut_jpeg(path) else None
+    except FileNotFoundError:
+        return _MISSING
+    except (OSError, ValueError) as error:
+        return f'cannot be read ({getattr(error, "strerror", None) or error})'
+
+
+def describe(error: BaseException) -> str:
+    """An error as one short phrase."""
+    if isinstance(error, KeyError):
+        return f'{printable(repr(error.args[0]) if error.args else "a key", 100)} is lacking'
+    # OpenCV's whole text begins with the path of its source file.
+    text = str(getattr(error, 'err', '') or error).strip().partition('\n')[0]
+    return f'{type(error).__name__}: {printable(text, 200)}' if text else type(error).__name__
+
+
+class _CheckedPipeline(Compose):
+    """A pipeline that names the sample, the step and the fault.
+
+    Args:
+        pipeline: the one to run.
+        classes: number of classes. None: not known.
+        ignore_index: the label that counts as none.
+    """
+
+    def __init__(self, pipeline: Compose, classes: int | None, ignore_index: int):
+        self.transforms = pipeline.transforms
+        self.classes = classes
+        self.ignore_index = ignore_index
+
+    def __call__(self, data: dict) -> dict | None:
+        if not isinstance(data, dict):
+            return super().__call__(data)
+        paths = [*_texts(data.get('img_path')), *_texts(data.get('seg_map_path'))]
+        for path in paths:
+            # Some decoders fill the rest of a JPEG with gray, without an error, and a FIFO would never end. What is
+            # missing may lie in an archive, which the loading step knows.
+            fault = file_fault(path)
+            if fault and fault != _MISSING:
+                raise DataError(f'{printable(path)} {fault}: {_ADVICE}')
+        is_checked = False
+        for step in self.transforms:
+            try:
+                data = step(data)
+            except UserError:
+                raise
+            except Exception as error:
+                raise DataError(_sentence(paths, step, error)) from error
+            if data is None:
+                return None
+            if not is_checked and isinstance(data, dict) and 'gt_seg_map' in data:
+                is_checked = True
+                self._check_labels(data)
+        return data
+
+    def _check_labels(self, data: dict) -> None:
+        labels, shape = data['gt_seg_map'], data.get('ori_shape')
+        path = printable(data.get('seg_map_path'))
+        # The image may be resized already.
+        if shape is not None and tuple(labels.shape[:2]) != tuple(shape[:2]):
+            raise DataError(
+                f'{path} has {labels.shape[1]}x{labels.shape[0]} pixels, and its image {printable(data["img_path"])} '
+                f'{shape[1]}x{shape[0]}: a label map needs the size of its image'
+            )
+        # Only mmseg has this key: label maps of mmdet hold other things, too.
+        if self.classes is None or 'reduce_zero_label' not in data or labels.dtype.kind not in 'iu':
+            return
+        wrong = (labels >= self.classes) & (labels != self.ignore_index)
+        if wrong.any():
+            after = ' after reduce_zero_label' if data['reduce_zero_label'] else ''
+            raise DataError(
+                f'{path} holds the label {labels[wrong].max()}{after}, and the data set has {self.classes} classes, '
+                f'0 to {self.classes - 1} ({self.ignore_index} is ignored): correct the label map or the classes in '
+                f'metainfo'
+            )
+
+
+def _checked(config: dict) -> ConfigDict:
+    """A config from which mmengine calls :func:`build_dataset`."""
+    return ConfigDict(type=build_dataset, config=config)
+
+
+def _bind(check, dataset: BaseDataset, original):
+    return lambda *args: check(dataset, original, *args)
+
+
+def _load(dataset: BaseDataset, original) -> list[dict]:
+    source = _source(dataset)
+    try:
+        found = original()
+    except UserError:
+        raise
+    except Exception as error:
+        if getattr(dataset, 'download', False) and isinstance(error, (OSError, RuntimeError)):
+            raise DataError(
+                f'{type(dataset).__name__} cannot be downloaded to {source} ({describe(error)}): put its files there '
+                f'by hand, or set data_root to where they are'
+            ) from error
+        path = dataset.ann_file
+        fault = path and (file_fault(path) or _json_fault(path, error))
+        raise DataError(
+            f'{source} {fault}: {_ADVICE}'
+            if fault
+            else f'{source} cannot be read as {type(dataset).__name__} '
+            f'({describe(error)}): correct it, or the data set in the config'
+        ) from error
+    if not found:
+        suffixes = getattr(dataset, 'extensions', None) or getattr(dataset, 'img_suffix', '')
+        named = f' with the suffix {" ".join(_texts(suffixes))}' if suffixes and not dataset.ann_file else ''
+        raise DataError(f'{source} holds no image{named}: give another path, or add images')
+    _check_classes(dataset, found, source)
+    return found
+
+
+def _check_classes(dataset: BaseDataset, found: list[dict], source: str) -> None:
+    classes = dataset.metainfo.get('classes')
+    count = math.inf if classes is None else len(classes)
+    used = set()
+    for sample in found:
+        label = sample.get('gt_label')
+        if label is not None:
+            labels = [label] if isinstance(label, (int, np.integer)) else list(label)
+            used.update(labels)
+        else:
+            labels = [instance.get('bbox_label', 0) for instance in sample.get('instances') or ()]
+        for number in labels:
+            if number >= count or (label is not None and number < 0):
+                raise DataError(
+                    f'{source} gives {printable(sample.get("img_path", "an image"))} the label {number}, and the data '
+                    f'set has {count} classes, 0 to {count - 1}: correct the label, or the classes in metainfo'
+                )
+    for name, number in (getattr(dataset, 'folder_to_idx', None) or {}).items():
+        if number not in used:
+            raise DataError(
+                f'{printable(Path(dataset.img_prefix, name))} is the folder of a class and holds no image '
+                f'({" ".join(dataset.extensions)}): add images, or remove the folder'
+            )
+
+
+def _filter(dataset: BaseDataset, original) -> list[dict]:
+    count = len(dataset.data_list)
+    found = original()
+    if not found:
+        raise DataError(
+            f'{_source(dataset)}: filter_cfg={dict(dataset.filter_cfg or {})} leaves none of {count} images; are the '
+            f'classes of metainfo those of the annotations?'
+        )
+    return found
+
+
+def _parse(dataset: BaseDataset, original, raw: dict) -> dict | list[dict]:
+    image = raw.get('raw_img_info', raw) if isinstance(raw, dict) else {}
+    image = image if isinstance(image, dict) else {}
+    name = printable(
+        next((image[key] for key in ('file_name', 'img_path', 'id', 'img_id') if key in image), 'an image')
+    )
+    try:
+        # COCO gives a corner and the sizes, mmengine's own format two corners.
+        for key, is_corner_and_size in (('raw_ann_info', True), ('instances', False)):
+            for annotation in raw.get(key) or ():
+                if 'bbox' in annotation and not annotation.get('ignore'):
+                    _check_box(annotation, is_corner_and_size, name, _source(dataset))
+        return original(raw)
+    except UserError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f'{_source(dataset)}: the entry of {name} is not valid ({describe(error)}): correct or remove it'
+        ) from error
+
+
+def _check_box(annotation: dict, is_corner_and_size: bool, image: str, source: str) -> None:
+    box = annotation['bbox']
+    is_valid = isinstance(box, (list, tuple)) and len(box) == 4
+    is_valid = is_valid and all(isinstance(number, (int, float)) and math.isfinite(number) for number in box)
+    if is_valid:
+        right, bottom = (0, 0) if is_corner_and_size else box[:2]
+        is_valid = box[2] >= right and box[3] >= bottom
+    if not is_valid:
+        wanted = 'x, y, width, height' if is_corner_and_size else 'x1, y1, x2, y2'
+        which = f' {printable(annotation["id"])}' if 'id' in annotation else ''
+        raise DataError(
+            f'{source}: annotation{which} of {image} has the bbox {printable(box)}: give {wanted} as finite numbers, '
+            f'with no negative size'
+        )
+
+
+def _source(dataset: BaseDataset) -> str:
+    """Where a data set reads its list of images from."""
+    prefixes = dataset.data_prefix.values() if isinstance(dataset.data_prefix, dict) else [dataset.data_prefix]
+    return printable(dataset.ann_file or next((p for p in prefixes if p), None) or dataset.data_root)
+
+
+def _sentence(paths: list[str], step: object, error: Exception) -> str:
+    for path in paths:
+        fault = file_fault(path) or _picture_fault(path)
+        if fault:
+            return f'{printable(path)} {fault}: {_ADVICE}'
+    place = extract_tb(error.__traceback__)[-1]
+    return (
+        f'{printable(" and ".join(paths) or "a sample", 400)} cannot be prepared: {type(step).__name__} of the '
+        f'pipeline fails ({describe(error)}; {Path(place.filename).name}, line {place.lineno}): correct the file or '
+        f'its annotations, or the pipeline'
+    )
+
+
+def _picture_fault(path: str) -> str | None:
+    if '://' in path or (not cv2.haveImageReader(path) and not path.lower().endswith(('.jpg', '.jpeg', '.png'))):
+        return None
+    try:
+        if cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) is not None:
+            return None
+    except cv2.error as error:
+        return f'cannot be decoded ({describe(error)})'
+    return 'is broken, or of a format that OpenCV does not read'
+
+
+def _json_fault(path: str, error: Exception) -> str | None:
+    if not isinstance(error, json.JSONDecodeError) or not str(path).endswith('.json'):
+        return None
+    return f'is not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})'
+
+
+def _is_cut_jpeg(path: str | Path) -> bool:
+    """Whether a file begins as a JPEG and lacks its end; a file that cannot be opened is not one."""
+    try:
+        with open(path, 'rb') as file:
+            if file.read(3) != b'\xff\xd8\xff':
+                return False
+            file.seek(-2, 2)
+            if file.read() == b'\xff\xd9':
+                return False
+            file.seek(0)
+            data = file.read()
+    except OSError:
+        return False  # its reader says why
+    # Bytes may follow the end, and a thumbnail, which has an end of its own, lies in the segments before the scan.
+    place = 2
+    while data[place : place + 1] == b'\xff' and data[place + 1 : place + 2] not in (b'\xda', b''):
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
+    return data.find(b'\xff\xd9', place) < 0
+
+
+def _texts(node: object) -> Iterator[str]:
+    if isinstance(node, (str, Path)):
+        yield str(node)
+    elif isinstance(node, (list, tuple)):
+        for item in node:
+            yield from _texts(item)
