@@ -347,6 +347,8 @@ def _explained(what: str) -> Iterator[None]:
         if isinstance(error, MemoryError) or _NO_MEMORY.search(text):
             free = available_memory() / 2**30
             raise BadPicture(f'it needs more memory than there is ({free:.1f} GiB are free)') from error
+        if 'CV_IO_MAX_IMAGE' in text:
+            raise BadPicture('it has more pixels than OpenCV opens (OPENCV_IO_MAX_IMAGE_PIXELS)') from error
         if isinstance(error, OSError) and error.errno:
             raise BadPicture(f'cannot be read ({error.strerror})') from error
         raise BadPicture(f'{what} ({describe(error)})' if what else describe(error)) from error
@@ -388,8 +390,8 @@ def _colours(palette: object) -> list[list[int]] | str:
 def _displayable(image: np.ndarray) -> np.ndarray:
     """A loaded picture ``[H, W]`` or ``[H, W, C]`` of any type as a new ``[H, W, 3]`` uint8.
 
-    Of more than three channels the first three are shown, of fewer the first one. Values from 0 to 255 stay; others,
-    such as those of 16 bits, are scaled from the smallest to the largest.
+    Of more than three channels the first three are shown, of fewer the first one. Values from 0 to 255 stay, those
+    from 0 to 1 are scaled by 255, and others, such as those of 16 bits, from the smallest to the largest.
     """
     image = np.asarray(image)
     if image.ndim not in (2, 3) or 0 in image.shape:
@@ -399,7 +401,9 @@ def _displayable(image: np.ndarray) -> np.ndarray:
     if image.dtype != np.uint8:
         image = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
         low, high = float(image.min()), float(image.max())
-        if low < 0 or high > 255 or 0 < high <= 1:
+        if low >= 0 and high <= 1:
+            image = image * 255
+        elif low < 0 or high > 255:
             image = (image - low) * (255 / (high - low or 1))
         image = image.round().astype(np.uint8)
     return np.broadcast_to(image, (*image.shape[:2], 3)).copy()
