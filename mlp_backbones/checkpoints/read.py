@@ -1,102 +1,87 @@
 """Reads checkpoint files, and never runs what is in them."""
 
-import argparse
+import os
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-import numpy as np
-import torch
-from mmengine import dist
 from torch import Tensor
 
-from ..errors import CheckpointError, CheckpointMissing
+from ..errors import CheckpointError, CheckpointMissing, printable
+from .download import check_hash, fetch, shown_address
+from .formats import read_file
+
+_MAX_PATH = 1_000  # characters of a path in a message
 
 
-class _Inert:
-    """Stands in for the log buffers in mmengine's checkpoints: takes whatever it is given, and does nothing."""
+def read_checkpoint(source: str | Path, *, sha256: str | None = None) -> dict:
+    """Read a checkpoint as data; nothing that it holds is run.
 
-    def __init__(self, *args: object):
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-# All that a file may ask for beside tensors and plain containers.
-_ALLOWED = [
-    argparse.Namespace,
-    (OrderedDict, 'yacs.config.CfgNode'),  # a dict with attributes, in AS-MLP's files
-    # numpy scalars; numpy 1 and 2 name the module of their maker differently
-    np.dtype,
-    *{type(np.dtype(code)) for code in '?bhilBHILefd'},
-    *((np.float64(0).__reduce__()[0], f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
-]
-
-# What the log buffers in the checkpoints of mmengine's runner ask for; none of it is made.
-_SKIPPED = [
-    (_Inert, 'mmengine.logging.history_buffer.HistoryBuffer'),
-    (_Inert, 'builtins.getattr'),
-    (_Inert, 'numpy.ndarray'),
-    *((_Inert, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
-]
-
-
-def read_checkpoint(source: str | Path) -> dict:
-    """Reads a checkpoint with ``weights_only=True`` and a short allow-list.
+    Files of ``torch.save``, new and old, and safetensors files are read. Time and memory stay in proportion to the size
+    of the file.
 
     Args:
-        source: path of a file, or an http(s) address, which is fetched once into torch's hub folder.
+        source: path of a file, ``~`` allowed; a ``file://`` address; or an http(s) address, which is fetched once into
+            ``checkpoints/`` of torch's hub folder.
+        sha256: the file's SHA-256 or the first 8 or more hexadecimal digits of it. Default None: only a hash in the
+            name of an address is checked, as in ``name-<hash>.pth``.
 
     Returns:
         What the file holds, tensors on the CPU.
 
     Raises:
-        CheckpointError: if the file cannot be had or read, or asks for anything but tensors, plain containers,
-            ``argparse.Namespace``, yacs' config nodes and numpy scalars; the sentence names what it asked for.
+        CheckpointMissing: if the file does not exist or cannot be fetched.
+        CheckpointError: if the file cannot be read, is damaged, or asks for anything but tensors and plain data; the
+            sentence names what it asked for.
     """
-    path = Path(_fetch(source)) if urlparse(str(source)).scheme in ('http', 'https') else Path(source)
-    try:
-        if not path.is_file():
-            what = 'a folder' if path.is_dir() else 'no such file'
-            raise CheckpointMissing(
-                f'cannot read checkpoint {path}: {what}; give the path of a .pth file or an http(s) address'
-            )
-        content = _load(path)
-    except CheckpointError:
-        raise
-    except PermissionError as error:
-        raise CheckpointError(f'cannot read checkpoint {path}: no permission; make it readable for you') from error
-    except Exception as error:
-        asked = isinstance(error, UnpicklingError) and re.search(r'(?:GLOBAL|class|function) (\S+)', str(error))
-        if asked:
-            raise CheckpointError(
-                f'refused to read checkpoint {path}: it asks for {asked[1]}, which could run code; nothing of it was '
-                f'run. Only files with tensors, plain containers, argparse.Namespace, yacs config nodes and numpy '
-                f'scalars are read'
-            ) from error
+    if not isinstance(source, str | os.PathLike):
         raise CheckpointError(
-            f'cannot read checkpoint {path}: it is broken, cut short, or not a torch file '
-            f'({type(error).__name__}: {str(error).partition(chr(10))[0]})'
-        ) from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f'checkpoint {path} holds a {type(content).__name__}, expected a dict of tensors')
-    return dict(content)
+            f'cannot read a checkpoint from a {type(source).__name__}; give the path of a file or an http(s) address'
+        )
+    text = os.fsdecode(source)
+    scheme = re.match(r'([A-Za-z][A-Za-z0-9+.-]*)://', text)
+    scheme = scheme[1].lower() if scheme else None
+    if scheme in ('http', 'https'):
+        path, name = fetch(text, read_file, sha256), shown_address(text)
+        return read_file(path, f'{name} (at {printable(path, _MAX_PATH)})')
+    if scheme not in (None, 'file'):
+        raise CheckpointError(
+            f'cannot read checkpoint {shown_address(text)}: addresses of {printable(scheme, 50)}:// are not supported; '
+            f'download the file and give its path, or give an http(s) address'
+        )
+    name = printable(text, _MAX_PATH)
+    path = _local_path(text, name, scheme)
+    if sha256 is not None:
+        check_hash(path, name, sha256)
+    return read_file(path, name)
 
 
-def _load(path: Path) -> object:
+def _local_path(text: str, name: str, scheme: str | None) -> Path:
     try:
-        with torch.serialization.safe_globals(_ALLOWED):
-            return torch.load(path, map_location='cpu', weights_only=True)
-    except UnpicklingError as error:
-        with torch.serialization.safe_globals(_ALLOWED + _SKIPPED):
-            content = torch.load(path, map_location='cpu', weights_only=True)
-        if not isinstance(content, Mapping) or 'message_hub' not in content:
-            raise error
-        return content
+        if scheme:
+            parts = urlsplit(text)
+            if parts.netloc not in ('', 'localhost'):
+                raise CheckpointError(
+                    f'cannot read checkpoint {name}: it lies on another machine, {printable(parts.netloc, 100)}; a '
+                    f'file of this machine is file:///folder/name.pth'
+                )
+            text = url2pathname(parts.path)
+        path = Path(text).expanduser()
+        if not path.is_file():
+            what = 'a folder' if path.is_dir() else 'not a regular file' if path.exists() else 'no such file'
+            raise CheckpointMissing(
+                f'cannot read checkpoint {name}: {what}; give the path of a .pth file or an http(s) address'
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        if isinstance(error, PermissionError):
+            raise CheckpointError(f'cannot read checkpoint {name}: no permission; make it readable for you') from error
+        reason = printable(getattr(error, 'strerror', None) or error)
+        raise CheckpointMissing(f'cannot read checkpoint {name}: {reason}; give the path of a .pth file') from error
+    return path
 
 
 def find_state_dict(content: Mapping, prefix: str | None = None, ema: bool = False) -> dict[str, Tensor]:
@@ -136,22 +121,3 @@ def find_state_dict(content: Mapping, prefix: str | None = None, ema: bool = Fal
         tops = sorted({k.split('.')[0] for k in state})
         raise CheckpointError(f'prefix={prefix!r} is not in the checkpoint, whose tensors begin with {", ".join(tops)}')
     return below
-
-
-def _fetch(url: str) -> Path:
-    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(url).path).name)
-    error = None
-    if dist.get_local_rank() == 0 and not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path))
-        except OSError as caught:
-            error = caught
-    dist.barrier()
-    if not path.is_file():
-        reason = f' ({error})' if error else ''
-        raise CheckpointMissing(
-            f'cannot fetch checkpoint {url}{reason}: download it elsewhere and put it at {path}, or give the path of '
-            f'your copy with init_cfg.checkpoint'
-        ) from error
-    return path

@@ -1,13 +1,24 @@
 """Published files hold more than tensors, and hostile files hold code: one is read, the other never runs."""
 
 import argparse
+import gzip
+import json
 import os
+import pickle
+import struct
 import sys
+import tarfile
 import types
+import zipfile
+from collections import Counter, defaultdict, deque
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import HistoryBuffer
 
 from mlp_backbones.checkpoints import CheckpointError, find_state_dict, read_checkpoint
 from tests.conftest import run
@@ -59,18 +70,230 @@ class Getter:
 
 
 def test_getattr_is_refused_but_for_the_log_buffers_of_mmengine(tmp_path):
-    torch.save({'model': {'weight': torch.ones(1)}, 'x': Getter()}, tmp_path / 'a.pth')
-    with pytest.raises(CheckpointError, match=r'it asks for (builtins\.)?getattr'):
-        read_checkpoint(tmp_path / 'a.pth')
-    # There it is passed over: nothing is looked up.
-    torch.save({'state_dict': {'weight': torch.ones(1)}, 'message_hub': {'x': Getter()}}, tmp_path / 'b.pth')
-    assert type(read_checkpoint(tmp_path / 'b.pth')['message_hub']['x']).__name__ == '_Inert'
+    for place in ('x', 'message_hub'):
+        torch.save({'model': {'weight': torch.ones(1)}, place: Getter()}, tmp_path / 'a.pth')
+        with pytest.raises(CheckpointError, match=r'it asks for builtins\.getattr'):
+            read_checkpoint(tmp_path / 'a.pth')
+    torch.save({'message_hub': {'loss': HistoryBuffer([1.0, 3.0], [1, 1])}}, tmp_path / 'b.pth')
+    assert read_checkpoint(tmp_path / 'b.pth')['message_hub']['loss'].mean() == 2
 
 
-def test_arrays_are_refused(tmp_path):
-    torch.save({'model': {'weight': np.ones(3)}}, tmp_path / 'a.pth')
-    with pytest.raises(CheckpointError, match='it asks for numpy'):
-        read_checkpoint(tmp_path / 'a.pth')
+DATA = {
+    'arrays': [
+        np.arange(6).reshape(2, 3),
+        np.asfortranarray(np.eye(3)),
+        np.array(['a', 'é']),
+        np.ones(0),
+        np.array([True]),
+    ],
+    'scalars': [np.dtype(code).type(1) for code in '?bhilBHILefdgFDG'] + [np.str_('a'), np.datetime64('2020-01-01')],
+    'python': [
+        Path('/a/b'),
+        datetime(2020, 1, 1, tzinfo=timezone.utc),
+        timedelta(1),
+        b'\xff',
+        bytearray(b'a'),
+        1 << 100,
+        1j,
+    ],
+    'containers': [defaultdict(list, a=[1]), Counter('aab'), deque([1], 5), {1, 'a'}, frozenset({2}), range(3)],
+    'configs': [Config(dict(a=dict(b=[1]))), ConfigDict(a=dict(b=1)), argparse.Namespace(a=Path('x'))],
+    'torch': [torch.Size([1, 2]), torch.float16, torch.device('cuda:1'), torch.nn.Parameter(torch.ones(2))],
+    'tensors': [
+        torch.arange(6.0).reshape(2, 3).t(),
+        torch.arange(10)[3:5],
+        torch.tensor([1 + 2j]).conj(),
+        torch.ones(3, dtype=torch.bfloat16),
+        torch.zeros(0, 4),
+        torch.tensor(True),
+        torch.ones(1).expand(5),
+    ],
+}
+
+
+def same(a, b):
+    assert type(a) is type(b)
+    if isinstance(a, torch.Tensor):
+        assert (a.dtype, a.shape, a.stride(), a.requires_grad) == (b.dtype, b.shape, b.stride(), b.requires_grad)
+        assert torch.equal(a, b)
+    elif isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype and a.shape == b.shape and (a == b).all() and b.flags.writeable
+    elif isinstance(a, Config):
+        assert a.pretty_text == b.pretty_text
+    elif isinstance(a, list):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            same(x, y)
+    else:
+        assert a == b
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+@pytest.mark.parametrize('protocol', [2, 4, 5])
+def test_data_come_back_as_what_they_are(tmp_path, zipped, protocol):
+    torch.save(DATA, tmp_path / 'a.pth', _use_new_zipfile_serialization=zipped, pickle_protocol=protocol)
+    read = read_checkpoint(tmp_path / 'a.pth')
+    assert set(read) == set(DATA)
+    for key, value in DATA.items():
+        same(value, read[key])
+
+
+def test_versions_of_modules_are_kept(tmp_path):
+    state = torch.nn.BatchNorm2d(2).state_dict()
+    torch.save({'model': state}, tmp_path / 'a.pth')
+    assert read_checkpoint(tmp_path / 'a.pth')['model']._metadata == state._metadata
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_sparse_and_quantized_tensors_are_named(tmp_path, zipped):
+    path = tmp_path / 'a.pth'
+    torch.save({'a': torch.eye(2).to_sparse()}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match='sparse tensors'):
+        read_checkpoint(path)
+    torch.save({'a': torch.quantize_per_tensor(torch.ones(2), 1.0, 0, torch.qint8)}, path)
+    with pytest.raises(CheckpointError, match='quantized tensors'):
+        read_checkpoint(path)
+
+
+def rewrite(path, change, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, 'w', compression) as archive:
+        for name, content in records.items():
+            archive.writestr(name, change(name, content))
+
+
+def test_records_of_the_archive_must_be_as_stated(tmp_path):
+    path = tmp_path / 'a.pth'
+    torch.save({'a': torch.zeros(1000)}, path)
+    whole = path.read_bytes()
+    rewrite(path, lambda name, content: content)
+    assert len(read_checkpoint(path)['a']) == 1000
+    rewrite(path, lambda name, content: content, zipfile.ZIP_DEFLATED)
+    with pytest.raises(CheckpointError, match='compressed'):
+        read_checkpoint(path)
+    for size in (3999, 4001, 0):
+        path.write_bytes(whole)
+        rewrite(path, lambda name, content, size=size: bytes(size) if name.endswith('data/0') else content)
+        with pytest.raises(CheckpointError, match='1,000 elements'):
+            read_checkpoint(path)
+    path.write_bytes(whole)
+    with pytest.warns(UserWarning, match='Duplicate'), zipfile.ZipFile(path, 'a') as archive:
+        archive.writestr(archive.namelist()[0], b'')
+    with pytest.raises(CheckpointError, match='twice'):
+        read_checkpoint(path)
+    at = whole.index(bytes(100))
+    path.write_bytes(whole[: at + 50] + b'\1' + whole[at + 51 :])
+    with pytest.raises(CheckpointError, match='checksum'):
+        read_checkpoint(path)
+
+
+def test_other_files_are_told_apart(tmp_path):
+    path = tmp_path / 'x.pth'
+
+    def reason(content=None):
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(CheckpointError) as error:
+            read_checkpoint(path)
+        assert str(path) in str(error.value) and 'weights_only' not in str(error.value)
+        return str(error.value)
+
+    assert 'empty' in reason(b'')
+    assert 'web page' in reason(b'\n<!DOCTYPE html><p>log in</p>')
+    assert 'git lfs pull' in reason(b'version https://git-lfs.github.com/spec/v1\noid sha256:0\n')
+    assert 'JSON' in reason(b'{"error": "not found"}')
+    assert 'ONNX' in reason(b'\x08\x07\x12\x07pytorch')
+    assert 'compressed' in reason(gzip.compress(b'a'))
+    assert r'\x1b[31m' in reason(b'\x1b[31mred')
+    assert 'torch.save did not write' in reason(pickle.dumps({'a': 1}))
+    with zipfile.ZipFile(path, 'w') as archive:
+        archive.writestr('readme.txt', 'x')
+    assert 'readme.txt' in reason()
+    with tarfile.open(path, 'w') as archive:
+        archive.add(__file__, 'storages')
+    assert 'tar archive' in reason()
+    torch.jit.script(torch.nn.Linear(1, 1)).save(path)
+    assert 'TorchScript' in reason()
+    for zipped in (True, False):
+        torch.save(torch.nn.Linear(1, 1), path, _use_new_zipfile_serialization=zipped)
+        assert 'state_dict()' in reason()
+    torch.save([torch.ones(1)], path)
+    assert 'holds a list' in reason()
+
+
+def safetensors(header, values=b''):
+    header = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack('<Q', len(header)) + header + values
+
+
+def entry(dtype='F32', shape=(2,), at=(0, 8)):
+    return dict(dtype=dtype, shape=list(shape), data_offsets=list(at))
+
+
+def test_safetensors(tmp_path):
+    path = tmp_path / 'a.safetensors'
+    values = torch.tensor([1.5, -2.0]).numpy().tobytes() + torch.tensor([7]).numpy().tobytes()
+    header = {
+        '__metadata__': {'format': 'pt'},
+        'n': entry('I64', (), (8, 16)),
+        'w': entry(),
+        'e': entry('F16', (0, 3), (16, 16)),
+    }
+    path.write_bytes(safetensors(header, values))
+    read = read_checkpoint(path)
+    assert list(read) == ['n', 'w', 'e'] and read['w'].tolist() == [1.5, -2.0] and read['n'].item() == 7
+    assert read['e'].shape == (0, 3) and read['e'].dtype == torch.float16
+    for length in (0x4B50, 0x0280):  # the first bytes of a zip archive and of a pickle
+        text = json.dumps(header).encode().ljust(length)
+        path.write_bytes(safetensors(text, values))
+        assert read_checkpoint(path)['n'].item() == 7
+    for broken in [
+        safetensors(header, values[:-1]),
+        safetensors(header, values + b'x'),
+        safetensors({'a': entry(), 'b': entry()}, bytes(8)),
+        safetensors({'a': entry(at=(8, 16))}, bytes(16)),
+        safetensors({'a': entry(shape=(1 << 40, 1 << 40))}, bytes(8)),
+        safetensors({'a': entry(shape=(-2,))}, bytes(8)),
+        safetensors({'a': entry('F33')}, bytes(8)),
+        safetensors({'a': 3}, bytes(8)),
+        safetensors({'a': dict(entry(), shape='ab')}, bytes(8)),
+        safetensors(b'{"a": ' + b'[' * 100_000, bytes(8)),
+        safetensors(b'{"a": 1, "a": 1}'),
+        struct.pack('<Q', 1 << 20) + b'{}',
+    ]:
+        path.write_bytes(broken)
+        with pytest.raises(CheckpointError, match=r'a\.safetensors'):
+            read_checkpoint(path)
+
+
+def test_ways_to_write_a_path(tmp_path, monkeypatch):
+    torch.save({'a': torch.ones(1)}, tmp_path / 'a b.pth')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    for source in (
+        '~/a b.pth',
+        Path('~/a b.pth'),
+        (tmp_path / 'a b.pth').as_uri(),
+        f'file://localhost{tmp_path}/a b.pth',
+    ):
+        assert read_checkpoint(source)['a'] == 1
+    for source, part in {
+        's3://bucket/x.pth': 's3://',
+        'torchvision://resnet50': 'torchvision://',
+        'hf://user:secret@x/y': 'hf://',
+        'file://elsewhere/x.pth': 'elsewhere',
+        'a' * 1_000_000: '1,000,000 characters',
+        'x\0.pth': r'x\x00.pth',
+        '\x1b[31m.pth': r'\x1b[31m',
+        '~nobody-of-that-name/x.pth': 'nobody-of-that-name',
+        None: 'NoneType',
+    }.items():
+        with pytest.raises(CheckpointError) as error:
+            read_checkpoint(source)
+        assert part in str(error.value) and 'secret' not in str(error.value) and len(str(error.value)) < 2000
+    os.mkfifo(tmp_path / 'fifo')
+    with pytest.raises(CheckpointError, match='not a regular file'):
+        read_checkpoint(tmp_path / 'fifo')
 
 
 @pytest.mark.parametrize('content', [b'', b'PK\x03\x04 not really', b'\x00' * 100, b'<!DOCTYPE html><p>not found</p>'])
@@ -102,21 +325,6 @@ def test_an_address_that_cannot_be_fetched(tmp_path, monkeypatch):
         CheckpointError, match=r'cannot fetch checkpoint http://127\.0\.0\.1:9/x\.pth.*init_cfg\.checkpoint'
     ):
         read_checkpoint('http://127.0.0.1:9/x.pth')
-
-
-def test_an_address_is_fetched_once(tmp_path, monkeypatch):
-    import threading
-    from functools import partial
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
-    torch.save({'model': {'weight': torch.ones(2)}}, tmp_path / 'served.pth')
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
-    with ThreadingHTTPServer(('127.0.0.1', 0), partial(SimpleHTTPRequestHandler, directory=tmp_path)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f'http://127.0.0.1:{server.server_address[1]}/served.pth'
-        assert torch.equal(read_checkpoint(address)['model']['weight'], torch.ones(2))
-        server.shutdown()
-    assert torch.equal(read_checkpoint(address)['model']['weight'], torch.ones(2))
 
 
 @pytest.mark.parametrize(
@@ -175,5 +383,5 @@ def test_config_nodes_of_yacs_are_plain_dicts(tmp_path, monkeypatch):
     torch.save({'model': {'a': torch.ones(1)}, 'config': node}, tmp_path / 'asmlp.pth')
     monkeypatch.undo()
     content = read_checkpoint(tmp_path / 'asmlp.pth')
-    assert content['config'] == {'MODEL': {'NAME': 'as_mlp_tiny'}}
+    assert content['config'] == {'MODEL': {'NAME': 'as_mlp_tiny'}} and content['config'].MODEL.NAME == 'as_mlp_tiny'
     assert 'yacs' not in sys.modules
