@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..layers import DropPath, Mlp
-from ..ops import backend, contiguous, fx_leaf, is_transformed, memory_format
+from ..ops import backend, contiguous, fx_leaf, is_captured, is_transformed, memory_format
 from .arguments import check, resolve_arch, split_init_cfg
 
 
@@ -116,6 +116,18 @@ def _check_image(x: Tensor, family: str, channels: int) -> None:
         raise ValueError(f'{family} takes images of floating-point numbers, got {x.dtype}: normalise them first')
     if not torch.compiler.is_compiling():
         _say_backends(x.device.type)
+
+
+@fx_leaf
+def _gradient_laid_out(y: Tensor) -> Tensor:
+    """``y``, whose incoming gradient is brought to the strides of ``y``.
+
+    torch's BatchNorm (2.11, CPU) mistakes the layout of one image's gradient if its strides of size 1 are others.
+    """
+    if y.requires_grad and not (is_captured() or is_transformed()):
+        strides, layout = y.stride(), memory_format(y)
+        y.register_hook(lambda grad: grad if grad.stride() == strides else grad.clone(memory_format=layout))
+    return y
 
 
 _memory_format = fx_leaf(memory_format)
@@ -283,10 +295,14 @@ class MLPBackbone(BaseModule):
         for i, stage in enumerate(self.stages):
             x = stage(x)
             if i in self.out_indices:
-                out_norm = self.out_norms[str(i)] if self.out_norms else nn.Identity()
+                if not self.out_norms:
+                    outputs.append(contiguous(x, layout))
+                    continue
+                out_norm = self.out_norms[str(i)]
                 # torch's BatchNorm is several times slower in channels_last on a CPU.
                 y = contiguous(x, layout) if isinstance(out_norm, _BatchNorm) else x
-                outputs.append(contiguous(out_norm(y), layout))
+                y = contiguous(out_norm(y), layout)
+                outputs.append(_gradient_laid_out(y) if isinstance(out_norm, _BatchNorm) else y)
         return tuple(outputs)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
