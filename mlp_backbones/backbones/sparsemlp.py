@@ -70,7 +70,7 @@ class Experts(nn.Module):
         gates = noisy.softmax(1)
         weights, chosen = gates.topk(self.top_k, 1)
         if self.training and isinstance(x, torch.fx.Proxy):
-            raise RuntimeError('torch.fx cannot trace the auxiliary loss of SparseMLP: call eval() on the network first')
+            raise RuntimeError('torch.fx cannot trace the auxiliary loss of SparseMLP: call eval() on the network')
         if self.training:
             self.imbalance = _imbalance(logits, noisy, gates, self.top_k)
         weights = weights.to(x.dtype)
