@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..layers import DropPath, Mlp
-from ..ops import backend, memory_format
+from ..ops import backend, contiguous, fx_leaf, is_captured, is_transformed, memory_format
 from .arguments import check, resolve_arch, split_init_cfg
 
 
@@ -63,7 +63,9 @@ class Stage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.downsample(x)
         for block in self.blocks:
-            if self.with_cp and torch.is_grad_enabled():
+            # Transforms take no checkpoints, and torch.fx would record none.
+            captured = is_transformed() or isinstance(x, torch.fx.Proxy)
+            if self.with_cp and torch.is_grad_enabled() and not captured:
                 # A compiled graph leaves the state of the block alone by itself, and takes no such contexts.
                 options = {} if torch.compiler.is_compiling() else dict(context_fn=partial(_contexts, block))
                 x = checkpoint(block, x, use_reentrant=False, **options)
@@ -101,6 +103,34 @@ class _StateKept:
 def _say_backends(device: str) -> None:
     forms = ', '.join(f'{op} {form}' for op, form in backend(device).items())
     print_log(f'mlp_backbones on {device} runs its operators as: {forms} (mlp_backbones.ops.backend)', logger='current')
+
+
+@fx_leaf
+def _check_image(x: Tensor, family: str, channels: int) -> None:
+    if x.ndim != 4 or x.shape[1] != channels:
+        raise ValueError(
+            f'{family} takes images [B, {channels}, H, W], got {list(x.shape)}; '
+            f'set in_channels for images of another kind'
+        )
+    if not x.is_floating_point():
+        raise ValueError(f'{family} takes images of floating-point numbers, got {x.dtype}: normalise them first')
+    if not torch.compiler.is_compiling():
+        _say_backends(x.device.type)
+
+
+@fx_leaf
+def _gradient_laid_out(y: Tensor) -> Tensor:
+    """``y``, whose incoming gradient is brought to the strides of ``y``.
+
+    torch's BatchNorm (2.11, CPU) mistakes the layout of one image's gradient if its strides of size 1 are others.
+    """
+    if y.requires_grad and not (is_captured() or is_transformed()):
+        strides, layout = y.stride(), memory_format(y)
+        y.register_hook(lambda grad: grad if grad.stride() == strides else grad.clone(memory_format=layout))
+    return y
+
+
+_memory_format = fx_leaf(memory_format)
 
 
 class MLPBackbone(BaseModule):
@@ -257,24 +287,22 @@ class MLPBackbone(BaseModule):
 
         The outputs are contiguous, or in ``torch.channels_last`` where the image is.
         """
-        if x.ndim != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f'{type(self).__name__} takes images [B, {self.in_channels}, H, W], got {list(x.shape)}; '
-                f'set in_channels for images of another kind'
-            )
-        if not torch.compiler.is_compiling():
-            _say_backends(x.device.type)
-        layout = memory_format(x)
+        _check_image(x, type(self).__name__, self.in_channels)
+        layout = _memory_format(x)
         inner = self.memory_format if torch.is_grad_enabled() else self.inference_format or self.memory_format
-        x = self.stem(x.contiguous(memory_format=inner))
+        x = self.stem(contiguous(x, inner))
         outputs = []
         for i, stage in enumerate(self.stages):
             x = stage(x)
             if i in self.out_indices:
-                out_norm = self.out_norms[str(i)] if self.out_norms else nn.Identity()
+                if not self.out_norms:
+                    outputs.append(contiguous(x, layout))
+                    continue
+                out_norm = self.out_norms[str(i)]
                 # torch's BatchNorm is several times slower in channels_last on a CPU.
-                y = x.contiguous(memory_format=layout) if isinstance(out_norm, _BatchNorm) else x
-                outputs.append(out_norm(y).contiguous(memory_format=layout))
+                y = contiguous(x, layout) if isinstance(out_norm, _BatchNorm) else x
+                y = contiguous(out_norm(y), layout)
+                outputs.append(_gradient_laid_out(y) if isinstance(out_norm, _BatchNorm) else y)
         return tuple(outputs)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
@@ -309,10 +337,11 @@ class MLPBackbone(BaseModule):
 
     @torch.no_grad()
     def fuse(self) -> 'MLPBackbone':
-        """Folds BatchNorms into the convolutions beside them, in place: the same numbers, faster, for inference alone.
+        """Folds BatchNorms into the convolutions beside them, in place: the same numbers, faster, for inference only.
 
-        Families of other norms have none to fold. Load weights before: fused ones have other names and values. A second
-        call changes nothing.
+        Families of other norms have none to fold. Load weights before: fused ones have other names and values. Layers
+        that have hooks, are parametrized or were replaced stay as they are, with the norms beside them; hooks that are
+        added afterwards see the layers of the fused network. A second call changes nothing.
 
         Returns:
             the backbone itself, in eval mode; to train it from then on is an error.

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import ConvEmbed, LayerNorm2d, Reweight, init_pointwise
-from ..ops import autocast_once, cycle_linear, form, gather_neighbours, neighbour_weights
+from ..layers import ConvEmbed, LayerNorm2d, Reweight, init_pointwise, is_plain
+from ..ops import autocast_once, cycle_linear, form, fx_leaf, gather_neighbours, neighbour_weights
 from .base import Block, MLPBackbone, Stage
 
 
@@ -43,10 +43,13 @@ class CycleMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = autocast_once(x)
-        channels, height, width = x.shape[1:]
-        if form('cycle_mix', x, folding_pays=height * width >= 4 * channels) == 'folded':
+        if form('cycle_mix', x, folding_pays=_is_large(x)) == 'folded' and len(x) and self._is_plain():
             return self.folded(x)
         return self.proj(self.reweight(self.sfc_h(x), self.sfc_w(x), self.mlp_c(x)))
+
+    def _is_plain(self) -> bool:
+        maps = (self.sfc_h, CycleLinear), (self.sfc_w, CycleLinear), (self.mlp_c, nn.Conv2d), (self.proj, nn.Conv2d)
+        return all(is_plain(*layer) for layer in (*maps, (self.reweight, Reweight)))
 
     def folded(self, x: Tensor) -> Tensor:
         """The same map as one product for each image, of 2.33 in place of 4 times C x C weights.
@@ -66,6 +69,11 @@ class CycleMixer(nn.Module):
         bias = F.linear(torch.einsum('bck,kc->bc', weights, biases), self.proj.weight.flatten(1), self.proj.bias)
         images = zip(columns.split(1), weight[..., None, None], bias, strict=True)
         return torch.cat([F.conv2d(*image) for image in images])
+
+
+@fx_leaf
+def _is_large(x: Tensor) -> bool:
+    return x.shape[2] * x.shape[3] >= 4 * x.shape[1]
 
 
 class CycleMLP(MLPBackbone):

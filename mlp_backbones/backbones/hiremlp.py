@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import ConvEmbed, Reweight, build_norm, fold_norm_after, fold_norm_before
+from ..layers import ConvEmbed, Reweight, build_norm, fold_norm_after, fold_norm_before, is_plain
 from ..ops import add_unfolded, autocast_once, average_of_unfolded, fold_regions, form, unfold_regions
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
@@ -47,13 +47,17 @@ class HireMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = autocast_once(x)
-        if form('hire_mix', x, folding_pays=not torch.is_grad_enabled()) == 'folded':
+        if form('hire_mix', x, folding_pays=not torch.is_grad_enabled()) == 'folded' and self._is_plain():
             return self.folded(x)
         along_h, along_w = (
             unfold_regions(last(hidden), self.region_size, self.step, dim, x.shape[dim], self.neighbours_first)
             for last, hidden, dim in self.branches(x)
         )
         return self.proj(self.reweight(along_h, along_w, self.mlp_c(x)))
+
+    def _is_plain(self) -> bool:
+        maps = (self.mlp_h2, self.mlp_w2, self.mlp_c)
+        return is_plain(self.reweight, Reweight) and all(is_plain(map_, nn.Conv2d) for map_ in maps)
 
     def folded(self, x: Tensor) -> Tensor:
         """The same map in fewer passes over memory.
@@ -68,7 +72,7 @@ class HireMixer(nn.Module):
             average = average + average_of_unfolded(hidden, *arguments)
         weights = self.reweight.weigh(average[..., None, None], num_branches=3).to(x.dtype)
         *scales, scale = weights.movedim(2, 0).contiguous()  # kernels are slow on every third number
-        y = self.mlp_c(x).mul_(scale)
+        y = self.mlp_c(x) * scale
         for (last, hidden, dim), scale in zip(branches, scales, strict=True):
             add_unfolded(y, last(hidden), scale, self.region_size, self.step, dim, self.neighbours_first)
         return self.proj(y)
@@ -89,7 +93,12 @@ class HireMixer(nn.Module):
         self.mlp_w1_norm = fold_norm_after(self.mlp_w1, self.mlp_w1_norm)
 
     def sort_neighbours(self) -> None:
-        """Puts the channels of each neighbour side by side in the weights, for regions to be copied by the position."""
+        """Puts the channels of each neighbour side by side in the weights, for regions to be copied by the position.
+
+        Layers that have hooks, are parametrized or were replaced keep their order, and so do the others then.
+        """
+        if not all(is_plain(m, nn.Conv2d) for m in (self.mlp_h1, self.mlp_h2, self.mlp_w1, self.mlp_w2)):
+            return
         for first, last in ((self.mlp_h1, self.mlp_h2), (self.mlp_w1, self.mlp_w2)):
             order = torch.arange(first.in_channels).view(-1, self.region_size).T.flatten()
             first.weight = nn.Parameter(first.weight[:, order], requires_grad=False)

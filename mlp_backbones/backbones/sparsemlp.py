@@ -10,10 +10,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import DropPath, Mlp
-from ..ops import gelu, on_native_grid
+from ..ops import fx_leaf, gelu, is_transformed, on_native_grid
 from .arguments import check
 from .base import Stage
 from .mlpmixer import MLPMixer, Norm
+
+
+class Gate(nn.Linear):
+    """A linear map in at least float32, whatever autocast says.
+
+    A vector between two experts shall not go to the other one for the rounding of half precision.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _exact_linear(x, self.weight)
+
+
+@fx_leaf
+def _exact_linear(x: Tensor, weight: Tensor) -> Tensor:
+    with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
+        exact = torch.promote_types(x.dtype, torch.float32)
+        return F.linear(x.to(exact), weight.to(exact))
 
 
 class Experts(nn.Module):
@@ -32,7 +49,7 @@ class Experts(nn.Module):
     def __init__(self, width: int, hidden: int, num_experts: int, top_k: int):
         super().__init__()
         self.top_k = top_k
-        self.gate = nn.Linear(width, num_experts, bias=False)
+        self.gate = Gate(width, num_experts, bias=False)
         # In one parameter for all experts, none is without a gradient when an expert gets no vector.
         self.fc1 = nn.Parameter(torch.empty(num_experts, hidden, width))
         self.bias1 = nn.Parameter(torch.zeros(num_experts, hidden))
@@ -48,41 +65,45 @@ class Experts(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps vectors ``[N, width]`` to ``[N, width]``; in training ``imbalance`` then holds the auxiliary loss."""
-        with nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False):
-            # A vector between two experts shall not go to the other one for the rounding of half precision.
-            exact = torch.promote_types(x.dtype, torch.float32)
-            logits = F.linear(x.to(exact), self.gate.weight.to(exact))
+        logits = self.gate(x)
         noisy = logits + torch.randn_like(logits) / logits.shape[1] if self.training else logits
         gates = noisy.softmax(1)
         weights, chosen = gates.topk(self.top_k, 1)
+        if self.training and isinstance(x, torch.fx.Proxy):
+            raise RuntimeError('torch.fx cannot trace the auxiliary loss of SparseMLP: call eval() on the network')
         if self.training:
             self.imbalance = _imbalance(logits, noisy, gates, self.top_k)
         weights = weights.to(x.dtype)
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or is_transformed():
             return self._all_experts(x, torch.zeros_like(gates, dtype=x.dtype).scatter(1, chosen, weights))
-        return self._chosen_experts(x, weights, chosen)
-
-    def _chosen_experts(self, x: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
-        """Sparse dispatch: every expert maps the vectors that chose it, and no others."""
-        choice = chosen.flatten()
-        order = choice.argsort(stable=True)
-        if choice.is_meta:
-            # No vector has values where multiply-adds are counted; whichever experts map them, the sum is the same.
-            counts = [len(choice)] + [0] * (len(self.fc1) - 1)
-        else:
-            counts = choice.bincount(minlength=len(self.fc1)).tolist()
-        parts = x[order // self.top_k].split(counts)
-        experts = zip(parts, self.fc1, self.bias1, self.fc2, self.bias2, strict=True)
-        mapped = torch.cat([F.linear(gelu(F.linear(part, w1, b1)), w2, b2) for part, w1, b1, w2, b2 in experts])
-        # Every place is written once, so that the sum is the same in every run.
-        y = torch.empty_like(mapped).index_copy(0, order, mapped)
-        return (y.view(-1, self.top_k, x.shape[1]) * weights[:, :, None]).sum(1)
+        return _chosen_experts(x, weights, chosen, self.fc1, self.bias1, self.fc2, self.bias2)
 
     def _all_experts(self, x: Tensor, weights: Tensor) -> Tensor:
         """The same numbers in a graph without choices: every expert maps every vector."""
         hidden = gelu(torch.einsum('nc,ehc->enh', x, self.fc1) + self.bias1[:, None])
         mapped = torch.einsum('enh,ech->enc', hidden, self.fc2) + self.bias2[:, None]
         return torch.einsum('enc,ne->nc', mapped, weights)
+
+
+@fx_leaf
+def _chosen_experts(x: Tensor, weights: Tensor, chosen: Tensor, *parameters: Tensor) -> Tensor:
+    """Sparse dispatch: every expert maps the vectors that chose it, and no others."""
+    (_, top_k), num_experts = weights.shape, len(parameters[0])
+    choice = chosen.flatten()
+    order = choice.argsort(stable=True)
+    if torch.jit.is_tracing():
+        # Counts would be numbers in the graph, which are those of one image.
+        parts = [x[(choice == expert).nonzero().squeeze(1) // top_k] for expert in range(num_experts)]
+    elif choice.is_meta:
+        # No vector has values where multiply-adds are counted; whichever experts map them, the sum is the same.
+        parts = x[order // top_k].split([len(choice)] + [0] * (num_experts - 1))
+    else:
+        parts = x[order // top_k].split(choice.bincount(minlength=num_experts).tolist())
+    experts = zip(parts, *parameters, strict=True)
+    mapped = torch.cat([F.linear(gelu(F.linear(part, w1, b1)), w2, b2) for part, w1, b1, w2, b2 in experts])
+    # Every place is written once, so that the sum is the same in every run.
+    y = torch.empty_like(mapped).index_copy(0, order, mapped)
+    return (y.view(-1, top_k, x.shape[1]) * weights[:, :, None]).sum(1)
 
 
 def _imbalance(logits: Tensor, noisy: Tensor, gates: Tensor, top_k: int) -> Tensor:
@@ -95,7 +116,9 @@ def _imbalance(logits: Tensor, noisy: Tensor, gates: Tensor, top_k: int) -> Tens
     threshold = noisy.topk(top_k, 1).values[:, -1:]
     margin = (logits - threshold) * logits.shape[1]
     load = torch.special.ndtr(margin).sum(0)
-    return sum(part.var(correction=0) / part.mean().square() for part in (importance, load)) / 2
+    # Without vectors both are zero, and so is the loss.
+    tiny = torch.finfo(load.dtype).tiny
+    return sum(part.var(correction=0) / part.mean().square().clamp_min(tiny) for part in (importance, load)) / 2
 
 
 class Represent(nn.Module):
@@ -144,7 +167,8 @@ class SparseBlock(nn.Module):
         self.norm1 = Norm(channels)
         self.mlp_tokens = Experts(tokens, arch['token_hidden'], arch['token_experts'], 1)
         self.norm2 = Norm(channels)
-        if arch['channel_experts'] > 1:
+        self.channels_dense = arch['channel_experts'] == 1
+        if not self.channels_dense:
             self.mlp_channels = Experts(channels, arch['channel_hidden'], arch['channel_experts'], 2)
         else:
             self.mlp_channels = Mlp(channels, arch['channel_hidden'])
@@ -163,7 +187,7 @@ class SparseBlock(nn.Module):
         return self.restore(x).unflatten(2, (self.grid, self.grid)).squeeze(4)
 
     def _mix_channels(self, x: Tensor) -> Tensor:
-        if isinstance(self.mlp_channels, Mlp):
+        if self.channels_dense:
             return self.mlp_channels(x)
         rows = x.squeeze(3).transpose(1, 2)
         return self.mlp_channels(rows.flatten(0, 1)).view(rows.shape).transpose(1, 2).unsqueeze(3)

@@ -10,9 +10,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import LayerNorm2d, PatchEmbed, PatchMerging, init_pointwise
-from ..ops import crop, larger, sides
+from ..ops import crop, fx_leaf, larger, sides
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
+
+
+class GroupedLinear(nn.Conv1d):
+    """A linear map of each of several groups of channels, ``[1, C, N]`` to the same shape.
+
+    A grouped convolution of kernel size 1, which torch runs faster as a product of batches.
+
+    Args:
+        channels: C.
+        groups: number of groups.
+    """
+
+    def __init__(self, channels: int, groups: int):
+        super().__init__(channels, channels, 1, groups=groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        width = self.in_channels // self.groups
+        weight = self.weight.view(self.groups, width, width)
+        bias = self.bias.view(self.groups, width, 1)
+        return torch.baddbmm(bias, weight, x.view(self.groups, width, x.shape[2])).view(x.shape)
 
 
 class WindowMixer(nn.Module):
@@ -29,39 +49,55 @@ class WindowMixer(nn.Module):
     def __init__(self, heads: int, window_size: int, shifted: bool):
         super().__init__()
         positions = window_size**2
-        self.spatial_mlp = nn.Conv1d(heads * positions, heads * positions, 1, groups=heads)
+        self.spatial_mlp = GroupedLinear(heads * positions, heads)
         self.heads = heads
         self.window_size = window_size
         self.shifted = shifted
 
     def forward(self, x: Tensor) -> Tensor:
-        size, (height, width) = self.window_size, sides(x)
-        (top, rows), (left, columns) = self._windows(height), self._windows(width)
-        zeros = left, columns * size - left - width, top, rows * size - top - height
-        if torch.compiler.is_compiling() or any(zeros):
-            x = F.pad(x, zeros)
-        batch, channels = x.shape[:2]
-        windows = x.permute(0, 2, 3, 1).unflatten(3, (self.heads, -1)).unflatten(2, (columns, size))
-        windows = windows.unflatten(1, (rows, size)).permute(5, 2, 4, 0, 1, 3, 6)
-        # Copied in any case: to ask whether a view would do fixes sizes in a traced graph.
-        windows = windows.clone(memory_format=torch.contiguous_format)  # heads, M, M, B, rows, columns, C / heads
-        weight = self.spatial_mlp.weight.view(self.heads, size**2, size**2)
-        bias = self.spatial_mlp.bias.view(self.heads, size**2, 1)
-        mixed = torch.bmm(weight, windows.view(self.heads, size**2, -1)).add_(bias).view(windows.shape)
-        mixed = mixed.permute(3, 4, 1, 5, 2, 0, 6).clone(memory_format=torch.contiguous_format)
-        mixed = mixed.view(batch, rows * size, columns * size, channels).permute(0, 3, 1, 2)
-        return crop(mixed, top, left, height, width)
+        windows = _cut(x, self.heads, self.window_size, self.shifted)
+        return _join(self.spatial_mlp(windows), x, self.heads, self.window_size, self.shifted)
 
-    def _windows(self, side: int) -> tuple[int, int]:
-        """Positions before the map, and number of windows along a side."""
-        size = self.window_size
-        count = (side + size - 1) // size
-        if not self.shifted:
-            return 0, count
-        # Without a branch, which would fix the size in a traced graph.
-        longer = 1 - larger(2 - count, 0)
-        # In a traced graph a window more in any case: a maximum in its sizes keeps torch.compile busy for minutes.
-        return longer * (size - size // 2), count + (1 if torch.compiler.is_compiling() else longer)
+
+@fx_leaf
+def _cut(x: Tensor, heads: int, size: int, shifted: bool) -> Tensor:
+    """``[B, C, H, W]`` to windows ``[1, heads * M * M, N]``, with N channels of a head in all windows of all images."""
+    (height, width), ((top, rows), (left, columns)) = sides(x), _windows(x, size, shifted)
+    zeros = left, columns * size - left - width, top, rows * size - top - height
+    if torch.compiler.is_compiling() or any(zeros):
+        x = F.pad(x, zeros)
+    windows = x.permute(0, 2, 3, 1).unflatten(3, (heads, -1)).unflatten(2, (columns, size))
+    windows = windows.unflatten(1, (rows, size)).permute(5, 2, 4, 0, 1, 3, 6)
+    # Copied in any case: to ask whether a view would do fixes sizes in a traced graph.
+    windows = windows.clone(memory_format=torch.contiguous_format)  # heads, M, M, B, rows, columns, C / heads
+    return windows.view(1, heads * size**2, x.shape[0] * rows * columns * (x.shape[1] // heads))
+
+
+@fx_leaf
+def _join(windows: Tensor, x: Tensor, heads: int, size: int, shifted: bool) -> Tensor:
+    """Windows of :func:`_cut` to a map of the size of ``x``."""
+    (height, width), ((top, rows), (left, columns)) = sides(x), _windows(x, size, shifted)
+    batch, channels = x.shape[:2]
+    mixed = windows.view(heads, size, size, batch, rows, columns, channels // heads)
+    mixed = mixed.permute(3, 4, 1, 5, 2, 0, 6).clone(memory_format=torch.contiguous_format)
+    mixed = mixed.view(batch, rows * size, columns * size, channels).permute(0, 3, 1, 2)
+    return crop(mixed, top, left, height, width)
+
+
+def _windows(x: Tensor, size: int, shifted: bool) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Positions before the map, and number of windows, along H and along W."""
+    height, width = sides(x)
+    return _windows_along(height, size, shifted), _windows_along(width, size, shifted)
+
+
+def _windows_along(side: int, size: int, shifted: bool) -> tuple[int, int]:
+    count = (side + size - 1) // size
+    if not shifted:
+        return 0, count
+    # Without a branch, which would fix the size in a traced graph.
+    longer = 1 - larger(2 - count, 0)
+    # In a traced graph a window more in any case: a maximum in its sizes keeps torch.compile busy for minutes.
+    return longer * (size - size // 2), count + (1 if torch.compiler.is_compiling() else longer)
 
 
 class SwinMLP(MLPBackbone):

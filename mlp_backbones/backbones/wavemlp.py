@@ -35,6 +35,25 @@ class Phase(nn.Sequential):
         self[1] = fold_norm_after(self[0], self[1])
 
 
+class WaveSum(nn.Conv2d):
+    """Adds up neighbours of each channel, real and imaginary parts together: ``[B, 2C, H, W]`` to ``[B, C, H, W]``.
+
+    A convolution of pairs of channels, which torch runs faster channel by channel.
+
+    Args:
+        channels: C.
+        kernel_size: rows and columns of the neighbourhood, odd.
+    """
+
+    def __init__(self, channels: int, kernel_size: tuple[int, int]):
+        padding = tuple(side // 2 for side in kernel_size)
+        super().__init__(2 * channels, channels, kernel_size, padding=padding, groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.conv2d(x, self.weight.flatten(0, 1).unsqueeze(1), padding=self.padding, groups=self.in_channels)
+        return y.unflatten(1, (-1, 2)).sum(2)
+
+
 class WaveMixer(nn.Module):
     """Phase-aware token mixing (section 3.2), ``[B, C, H, W]`` to the same shape.
 
@@ -49,15 +68,15 @@ class WaveMixer(nn.Module):
         self.fc_w = nn.Conv2d(channels, channels, 1, bias=False)
         self.fc_c = nn.Conv2d(channels, channels, 1, bias=False)
         # The published weights call the branch along W `h`, and the one along H `w`.
-        self.tfc_h = nn.Conv2d(2 * channels, channels, (1, 7), padding=(0, 3), groups=channels, bias=False)
-        self.tfc_w = nn.Conv2d(2 * channels, channels, (7, 1), padding=(3, 0), groups=channels, bias=False)
+        self.tfc_h = WaveSum(channels, (1, 7))
+        self.tfc_w = WaveSum(channels, (7, 1))
         self.reweight = Reweight(channels, num_branches=3)
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = autocast_once(x)
-        along_w = _add_waves(self.tfc_h, _wave(self.fc_h(x), self.theta_h_conv(x)))
-        along_h = _add_waves(self.tfc_w, _wave(self.fc_w(x), self.theta_w_conv(x)))
+        along_w = self.tfc_h(_wave(self.fc_h(x), self.theta_h_conv(x)))
+        along_h = self.tfc_w(_wave(self.fc_w(x), self.theta_w_conv(x)))
         return self.proj(self.reweight(along_w, along_h, self.fc_c(x)))
 
 
@@ -66,17 +85,12 @@ def _wave(amplitude: Tensor, phase: Tensor) -> Tensor:
     return torch.cat([amplitude * phase.cos(), amplitude * phase.sin()], 1)
 
 
-def _add_waves(conv: nn.Conv2d, waves: Tensor) -> Tensor:
-    """What ``conv`` gives, ``[B, C, H, W]``: it adds pairs of channels, which torch runs faster one by one."""
-    y = F.conv2d(waves, conv.weight.flatten(0, 1).unsqueeze(1), padding=conv.padding, groups=conv.in_channels)
-    return y.unflatten(1, (-1, 2)).sum(2)
-
-
 class WaveBlock(Block):
     def fuse(self) -> None:
         mixer = self.mixer
         readers = (mixer.fc_h, mixer.fc_w, mixer.fc_c, mixer.theta_h_conv[0], mixer.theta_w_conv[0])
-        if all(conv.kernel_size == (1, 1) for conv in readers):  # wider ones meet zeros that the norm has not seen
+        # Wider ones meet zeros that the norm has not seen.
+        if all(getattr(conv, 'kernel_size', None) == (1, 1) for conv in readers):
             self.norm1 = fold_norm_before(self.norm1, *readers)
         self.norm2 = fold_norm_before(self.norm2, self.mlp.fc1)
 

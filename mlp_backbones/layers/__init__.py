@@ -6,6 +6,7 @@ from .fuse import fold_norm_after, fold_norm_before
 from .init import init_pointwise
 from .mlp import Mlp
 from .norm import LayerNorm2d, SampleNorm, build_norm
+from .plain import is_plain
 from .reweight import Reweight
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     'fold_norm_after',
     'fold_norm_before',
     'init_pointwise',
+    'is_plain',
 ]

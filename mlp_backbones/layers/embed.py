@@ -3,7 +3,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..ops import larger, pad_end, pad_to_multiple, sides
+from ..ops import pad_to_least, pad_to_multiple
 from .fuse import fold_norm_after
 
 
@@ -31,6 +31,8 @@ class ConvEmbed(nn.Module):
         norm: Callable[[int], nn.Module] | None = None,
     ):
         super().__init__()
+        self.kernel_size = kernel_size
+        self.padding = padding
         self.proj = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
         self.norm = norm(out_channels) if norm else nn.Identity()
 
@@ -38,8 +40,7 @@ class ConvEmbed(nn.Module):
         return self.norm(self.proj(self.pad(x)))
 
     def pad(self, x: Tensor) -> Tensor:
-        smallest = self.proj.kernel_size[0] - 2 * self.proj.padding[0]
-        return pad_end(x, *(larger(smallest - side, 0) for side in sides(x))) if smallest > 1 else x
+        return pad_to_least(x, self.kernel_size - 2 * self.padding)
 
     def fuse(self) -> None:
         self.norm = fold_norm_after(self.proj, self.norm)
@@ -61,7 +62,7 @@ class PatchEmbed(ConvEmbed):
         super().__init__(in_channels, out_channels, patch_size, patch_size, 0, norm)
 
     def pad(self, x: Tensor) -> Tensor:
-        return pad_to_multiple(x, self.proj.kernel_size[0])
+        return pad_to_multiple(x, self.kernel_size)
 
 
 class PatchMerging(nn.Module):

@@ -5,15 +5,17 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from .plain import is_plain, is_watched
+
 
 def fold_norm_after(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
     """Moves a BatchNorm that follows ``conv`` into it.
 
     Returns:
-        What takes the norm's place, an Identity, or the norm itself where it is of another kind or
-        has no running statistics.
+        What takes the norm's place, an Identity, or the norm itself where it is of another kind, has no running
+        statistics, or where one of the layers has hooks, is parametrized or was replaced.
     """
-    if not _is_constant(norm):
+    if not _is_constant(norm) or not is_plain(conv, nn.Conv2d):
         return norm
     statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     conv.weight, conv.bias = fuse_conv_bn_weights(conv.weight, conv.bias, *statistics)
@@ -24,10 +26,10 @@ def fold_norm_before(norm: nn.Module, *convs: nn.Conv2d) -> nn.Module:
     """Moves a BatchNorm into the 1x1 convolutions that read it; those of regions read each channel several times.
 
     Returns:
-        What takes the norm's place, an Identity, or the norm itself where it is of another kind or
-        has no running statistics.
+        What takes the norm's place, an Identity, or the norm itself where it is of another kind, has no running
+        statistics, or where one of the layers has hooks, is parametrized or was replaced.
     """
-    if not _is_constant(norm):
+    if not _is_constant(norm) or not all(is_plain(conv, nn.Conv2d) for conv in convs):
         return norm
     scale = torch.rsqrt(norm.running_var + norm.eps)
     if norm.affine:
@@ -44,4 +46,6 @@ def fold_norm_before(norm: nn.Module, *convs: nn.Conv2d) -> nn.Module:
 
 
 def _is_constant(norm: nn.Module) -> bool:
-    return isinstance(norm, _BatchNorm) and norm.running_mean is not None
+    # Not by exact class: mmengine's revert_sync_batchnorm makes BatchNorms of a class of its own.
+    own = isinstance(norm, _BatchNorm) and type(norm).forward in (_BatchNorm.forward, nn.SyncBatchNorm.forward)
+    return own and not is_watched(norm) and not hasattr(norm, 'parametrizations') and norm.running_mean is not None

@@ -19,7 +19,7 @@ class Reweight(Mlp):
     def forward(self, *branches: Tensor) -> Tensor:
         """Mixes branches ``[B, C, H, W]`` into one ``[B, C, H, W]``."""
         weights = self.weigh(sum(branches).mean((2, 3), keepdim=True), len(branches))
-        return sum(branch * weight for branch, weight in zip(branches, weights.unbind(2), strict=True))
+        return sum(branch * weights.select(2, i) for i, branch in enumerate(branches))
 
     def weigh(self, average: Tensor, num_branches: int) -> Tensor:
         """From the global average of the branches' sum ``[B, C, 1, 1]`` to weights ``[B, C, num_branches, 1, 1]``."""

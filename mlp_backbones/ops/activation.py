@@ -4,13 +4,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .capture import fx_leaf, is_captured, is_transformed
 from .layout import memory_format
 
 
+@fx_leaf
 def gelu(x: Tensor) -> Tensor:
-    """GELU (exact, arXiv 1606.08415) of a tensor that nobody else reads: without gradients it is overwritten.
+    """GELU (exact, arXiv 1606.08415).
 
-    On CPUs torch has a faster kernel for contiguous tensors alone (two to three times in bf16), so that one gets a
+    On CPUs torch has a faster kernel for contiguous tensors only (two to three times in bf16), so that one gets a
     contiguous view of a channels_last map.
 
     Args:
@@ -19,10 +21,6 @@ def gelu(x: Tensor) -> Tensor:
     Returns:
         The same shape, in the memory format of ``x``.
     """
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if is_captured() or is_transformed() or memory_format(x) != torch.channels_last:
         return F.gelu(x)
-    channels_last = memory_format(x) == torch.channels_last
-    if channels_last:
-        x = x.permute(0, 2, 3, 1)
-    x = F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
-    return x.permute(0, 3, 1, 2) if channels_last else x
+    return F.gelu(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

@@ -8,6 +8,8 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from .capture import is_captured, is_transformed
+
 # The first form is the definition, which the others are tested against; the later ones are faster where they run.
 FORMS = {
     'cycle_mix': ('plain', 'folded'),
@@ -25,7 +27,8 @@ _pinned: str | None = None
 def backend(device: str | torch.device = 'cpu') -> dict[str, str]:
     """The form that each operator runs in on large maps on a device.
 
-    Compiled and exported graphs always hold the plain form, which compilers fuse themselves.
+    Graphs (compiled, exported, traced) and the transforms of ``torch.func`` always use the plain form, which compilers
+    fuse themselves. So do mixers whose layers have hooks, are parametrized or were replaced.
 
     Args:
         device: 'cpu' or 'cuda'. Default 'cpu'.
@@ -72,7 +75,7 @@ def use_backend(name: str) -> Iterator[None]:
 
 def form(op: str, x: Tensor, folding_pays: bool = False) -> str:
     """The form of operator ``op`` for a call on ``x``; ``folding_pays`` says if the folded one is worth its set-up."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if is_captured() or is_transformed() or isinstance(x, torch.fx.Proxy):
         return 'plain'
     chosen = backend(x.device)[op]
     pinned = _pinned or os.environ.get(VARIABLE)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .capture import fx_leaf
 from .pad import crop, pad_to_multiple, sides
 
 SPATIAL_RULES = ('tile', 'resize')
@@ -27,18 +28,39 @@ def on_native_grid(x: Tensor, grid: int, rule: str, mix: Callable[[Tensor], Tens
     Returns:
         ``[B, C, H, W]``.
     """
-    height, width = sides(x)
-    if not torch.compiler.is_compiling() and height == width == grid:
-        return mix(x)
+    return _from_native(mix(_to_native(x, grid, rule)), x, grid, rule)
+
+
+@fx_leaf
+def _to_native(x: Tensor, grid: int, rule: str) -> Tensor:
+    """``[B, C, H, W]`` to ``[B', C, grid, grid]``."""
+    if _is_native(x, grid):
+        return x
     if rule == 'resize':
-        native = F.interpolate(x, (grid, grid), mode='bicubic')
-        return F.interpolate(mix(native), (height, width), mode='bicubic')
+        return F.interpolate(x, (grid, grid), mode='bicubic')
     x = pad_to_multiple(x, grid)
     rows, columns = (side // grid for side in sides(x))
     batch, channels = x.shape[:2]
     tiles = x.permute(0, 2, 3, 1).unflatten(2, (columns, grid)).unflatten(1, (rows, grid)).transpose(2, 3)
     # Copied in any case: to ask whether a view would do fixes sizes in a traced graph.
     tiles = tiles.clone(memory_format=torch.contiguous_format).view(batch * rows * columns, grid, grid, channels)
-    mixed = mix(tiles.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).unflatten(0, (batch, rows, columns)).transpose(2, 3)
+    return tiles.permute(0, 3, 1, 2)
+
+
+@fx_leaf
+def _from_native(mixed: Tensor, x: Tensor, grid: int, rule: str) -> Tensor:
+    """``[B', C, grid, grid]`` to the size of ``x``, which :func:`_to_native` has cut up."""
+    if _is_native(x, grid):
+        return mixed
+    height, width = sides(x)
+    if rule == 'resize':
+        return F.interpolate(mixed, (height, width), mode='bicubic')
+    rows, columns = ((side + grid - 1) // grid for side in (height, width))
+    batch, channels = x.shape[:2]
+    mixed = mixed.permute(0, 2, 3, 1).unflatten(0, (batch, rows, columns)).transpose(2, 3)
     mixed = mixed.clone(memory_format=torch.contiguous_format).view(batch, rows * grid, columns * grid, channels)
     return crop(mixed.permute(0, 3, 1, 2), 0, 0, height, width)
+
+
+def _is_native(x: Tensor, grid: int) -> bool:
+    return not torch.compiler.is_compiling() and all(side == grid for side in sides(x))

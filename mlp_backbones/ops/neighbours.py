@@ -1,8 +1,11 @@
 """The neighbours that a cycle fully-connected layer reads, side by side: its products then need no shift."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
+from .adjoint import apply_linear
 from .shift import copy_shifted
 
 Part = tuple[slice, int, int]  # channels of x, axis, offset
@@ -22,7 +25,8 @@ def gather_neighbours(x: Tensor, step_size: int) -> Tensor:
     Returns:
         ``[B, C + 2 n, H, W]`` in channels_last.
     """
-    return _Gather.apply(x, _parts(x.shape[1], step_size))
+    parts = _parts(x.shape[1], step_size)
+    return apply_linear(x, partial(_gather, parts=parts), partial(_scatter, parts=parts, channels=x.shape[1]))
 
 
 def neighbour_weights(weight: Tensor, step_size: int, dim: int | None) -> Tensor:
@@ -55,42 +59,25 @@ def _parts(channels: int, step_size: int) -> tuple[Part, ...]:
     return tuple((slice(r, None, step_size), dim, (r + half) % step_size - half) for dim in (3, 2) for r in classes)
 
 
-class _Gather(torch.autograd.Function):
-    """Copies slices, and adds them up on the way back; autograd's own backward makes a full tensor of each."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, parts: tuple[Part, ...]) -> Tensor:
-        ctx.parts, ctx.channels = parts, x.shape[1]
-        widths = [x[:, channels].shape[1] for channels, _, _ in parts]
-        batch, _, height, width = x.shape
-        y = x.new_empty((batch, height, width, x.shape[1] + sum(widths))).permute(0, 3, 1, 2)
-        y[:, : x.shape[1]] = x
-        for target, (channels, dim, offset) in zip(y[:, x.shape[1] :].split(widths, 1), parts, strict=True):
-            copy_shifted(x[:, channels], target, dim, offset)
-        return y
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:
-        return _Scatter.apply(grad, ctx.parts, ctx.channels), None
+def _gather(x: Tensor, parts: tuple[Part, ...]) -> Tensor:
+    widths = [x[:, channels].shape[1] for channels, _, _ in parts]
+    batch, _, height, width = x.shape
+    y = x.new_empty((batch, height, width, x.shape[1] + sum(widths))).permute(0, 3, 1, 2)
+    y[:, : x.shape[1]] = x
+    for target, (channels, dim, offset) in zip(y[:, x.shape[1] :].split(widths, 1), parts, strict=True):
+        copy_shifted(x[:, channels], target, dim, offset)
+    return y
 
 
-class _Scatter(torch.autograd.Function):
-    """The adjoint of the gathering."""
-
-    @staticmethod
-    def forward(ctx, grad: Tensor, parts: tuple[Part, ...], channels: int) -> Tensor:
-        ctx.parts = parts
-        x = grad[:, :channels].clone(memory_format=torch.channels_last)
-        start = channels
-        for chosen, dim, offset in parts:
-            target = x[:, chosen]
-            source = grad[:, start : start + target.shape[1]]
-            start += target.shape[1]
-            kept = x.shape[dim] - abs(offset)
-            if kept > 0:
-                target.narrow(dim, max(offset, 0), kept).add_(source.narrow(dim, max(-offset, 0), kept))
-        return x
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-        return _Gather.apply(grad, ctx.parts), None, None
+def _scatter(grad: Tensor, parts: tuple[Part, ...], channels: int) -> Tensor:
+    """The adjoint of the gathering: adds slices up; autograd's own backward makes a full tensor of each."""
+    x = grad[:, :channels].clone(memory_format=torch.channels_last)
+    start = channels
+    for chosen, dim, offset in parts:
+        target = x[:, chosen]
+        source = grad[:, start : start + target.shape[1]]
+        start += target.shape[1]
+        kept = x.shape[dim] - abs(offset)
+        if kept > 0:
+            target.narrow(dim, max(offset, 0), kept).add_(source.narrow(dim, max(-offset, 0), kept))
+    return x

@@ -5,8 +5,10 @@ from torch.nn import functional as F
 
 from .activation import gelu as gelu_
 from .backends import form
+from .capture import fx_leaf
 
 
+@fx_leaf
 def group_norm_gelu(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5, gelu: bool = True) -> Tensor:
     """Normalises each sample over C, H and W, scales and offsets each channel, then applies GELU (exact).
 

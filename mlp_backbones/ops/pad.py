@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .capture import fx_leaf
 
+
+@fx_leaf
 def sides(x: Tensor) -> Sequence[int]:
     """Height and width of ``[B, C, H, W]`` to reckon with; torch.jit.trace, which counters use, has tensors there."""
     return [int(side) for side in x.shape[2:]] if torch.jit.is_tracing() else x.shape[2:]
@@ -18,6 +21,7 @@ def larger(a: int, b: int) -> int:
     return max(a, b) if torch.compiler.is_dynamo_compiling() else torch.sym_max(a, b)
 
 
+@fx_leaf
 def pad_end(x: Tensor, rows: int, columns: int) -> Tensor:
     """Appends rows of zeros below and columns at the right of ``[B, C, H, W]``.
 
@@ -35,6 +39,7 @@ def pad_end(x: Tensor, rows: int, columns: int) -> Tensor:
     return x
 
 
+@fx_leaf
 def crop(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """``height`` rows from ``top`` on and ``width`` columns from ``left`` on of ``[B, C, H, W]``."""
     if torch.compiler.is_compiling():
@@ -44,6 +49,7 @@ def crop(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     return x[:, :, top : top + height, left : left + width]
 
 
+@fx_leaf
 def pad_to_multiple(x: Tensor, divisor: int) -> Tensor:
     """Appends zeros below and at the right until both sides are multiples of ``divisor``.
 
@@ -56,3 +62,17 @@ def pad_to_multiple(x: Tensor, divisor: int) -> Tensor:
     """
     # In this form a traced graph sees that the new sides divide.
     return pad_end(x, *((side + divisor - 1) // divisor * divisor - side for side in x.shape[2:]))
+
+
+@fx_leaf
+def pad_to_least(x: Tensor, least: int) -> Tensor:
+    """Appends zeros below and at the right until no side is shorter than ``least``.
+
+    Args:
+        x: ``[B, C, H, W]``.
+        least: at least 1.
+
+    Returns:
+        ``[B, C, max(H, least), max(W, least)]``; ``x`` itself where there is nothing to pad.
+    """
+    return pad_end(x, *(larger(least - side, 0) for side in sides(x))) if least > 1 else x

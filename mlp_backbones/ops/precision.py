@@ -1,7 +1,10 @@
 import torch
 from torch import Tensor
 
+from .capture import fx_leaf
 
+
+@fx_leaf
 def autocast_once(x: Tensor) -> Tensor:
     """Casts ``x`` as autocast would for the next product, for several products to read one copy.
 

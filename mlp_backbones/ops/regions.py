@@ -1,14 +1,18 @@
 """Hierarchical rearrangement: runs of neighbours along one axis become channels, and come back."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .adjoint import apply_linear
+from .capture import fx_leaf, is_captured, is_transformed
 from .layout import memory_format
 
 
+@fx_leaf
 def fold_regions(x: Tensor, region_size: int, step: int, dim: int, neighbours_first: bool = False) -> Tensor:
     """Rolls along ``dim``, then folds each run of ``region_size`` neighbours into the channels.
 
@@ -39,8 +43,9 @@ def fold_regions(x: Tensor, region_size: int, step: int, dim: int, neighbours_fi
         starts = torch.arange(groups, device=x.device) * region_size - step
         parts = [x.index_select(dim, _around(starts + k, length)) for k in range(region_size)]
         return torch.stack(parts, 1 if neighbours_first else 2).flatten(1, 2)
-    if not _is_traced():
-        return _Fold.apply(x, region_size, step, dim, neighbours_first)
+    if not (is_captured() or is_transformed()):
+        layout = length, region_size, step, dim, neighbours_first
+        return apply_linear(x, partial(_fold, layout=layout), partial(_fold_adjoint, layout=layout))
     step = _within(step, length)
     if step:
         x = torch.cat((x.narrow(dim, length - step, step), x.narrow(dim, 0, length - step)), dim)
@@ -50,6 +55,7 @@ def fold_regions(x: Tensor, region_size: int, step: int, dim: int, neighbours_fi
     return x.unflatten(dim, (-1, region_size)).movedim(dim + 1, 1 if neighbours_first else 2).flatten(1, 2)
 
 
+@fx_leaf
 def unfold_regions(
     x: Tensor, region_size: int, step: int, dim: int, length: int, neighbours_first: bool = False
 ) -> Tensor:
@@ -70,13 +76,14 @@ def unfold_regions(
         ValueError: if ``x`` is not 4-D, another argument is out of range, or the sizes do not go together.
     """
     _check('unfold_regions', x, region_size, step, dim)
-    if not _is_traced():
+    if not (is_captured() or is_transformed()):
         if -(-length // region_size) != x.shape[dim] or x.shape[1] % region_size:
             raise ValueError(
                 f'unfold_regions takes what fold_regions gives: got x {list(x.shape)}, region_size={region_size}, '
                 f'dim={dim} and length={length}'
             )
-        return _Unfold.apply(x, region_size, step, dim, length, neighbours_first)
+        layout = length, region_size, step, dim, neighbours_first
+        return apply_linear(x, partial(_unfold, layout=layout), partial(_unfold_adjoint, layout=layout))
     x = _split(x, region_size, neighbours_first)
     if _is_exporting():
         index = _around(torch.arange(length, device=x.device) + step, length)
@@ -160,51 +167,54 @@ def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
     return torch.empty(tuple(shape), dtype=like.dtype, device=like.device, memory_format=memory_format(like))
 
 
-class _Fold(torch.autograd.Function):
+Layout = tuple[int, int, int, int, bool]  # side, region size, step, axis, neighbours first
+
+
+def _fold(x: Tensor, layout: Layout) -> Tensor:
     """Copies each position once, to its place; autograd's own form rolls, pads and permutes in copies of their own."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, region_size: int, step: int, dim: int, neighbours_first: bool) -> Tensor:
-        ctx.arguments = x.shape[dim], region_size, step, dim, neighbours_first
-        shape = list(x.shape)
-        shape[1], shape[dim] = shape[1] * region_size, -(-shape[dim] // region_size)
-        y = _empty(shape, x)
-        for folded, flat, _ in _runs(y, x, *ctx.arguments):
-            folded.copy_(flat)
-        return y
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        length, region_size, _, dim, _ = ctx.arguments
-        shape = list(grad.shape)
-        shape[1], shape[dim] = shape[1] // region_size, length
-        x = _empty(shape, grad)
-        runs = [*_runs(grad, x, *ctx.arguments)]
-        for folded, flat, padding in sorted(runs, key=lambda run: run[2]):
-            flat.add_(folded) if padding else flat.copy_(folded)
-        return x, None, None, None, None
+    y = _folded(x, layout)
+    for folded, flat, _ in _runs(y, x, *layout):
+        folded.copy_(flat)
+    return y
 
 
-class _Unfold(torch.autograd.Function):
+def _fold_adjoint(grad: Tensor, layout: Layout) -> Tensor:
+    x = _flat(grad, layout)
+    for folded, flat, padding in sorted(_runs(grad, x, *layout), key=lambda run: run[2]):
+        flat.add_(folded) if padding else flat.copy_(folded)
+    return x
+
+
+def _unfold(x: Tensor, layout: Layout) -> Tensor:
     """The same copies in the other direction."""
+    y = _flat(x, layout)
+    for folded, flat, padding in _runs(x, y, *layout):
+        if not padding:
+            flat.copy_(folded)
+    return y
 
-    @staticmethod
-    def forward(ctx, x: Tensor, region_size: int, step: int, dim: int, length: int, neighbours_first: bool) -> Tensor:
-        ctx.arguments, ctx.shape = (length, region_size, step, dim, neighbours_first), x.shape
-        shape = list(x.shape)
-        shape[1], shape[dim] = shape[1] // region_size, length
-        y = _empty(shape, x)
-        for folded, flat, padding in _runs(x, y, *ctx.arguments):
-            if not padding:
-                flat.copy_(folded)
-        return y
 
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-        x = _empty(ctx.shape, grad)
-        for folded, flat, padding in _runs(x, grad, *ctx.arguments):
-            folded.zero_() if padding else folded.copy_(flat)
-        return x, None, None, None, None, None
+def _unfold_adjoint(grad: Tensor, layout: Layout) -> Tensor:
+    x = _folded(grad, layout)
+    for folded, flat, padding in _runs(x, grad, *layout):
+        folded.zero_() if padding else folded.copy_(flat)
+    return x
+
+
+def _folded(flat: Tensor, layout: Layout) -> Tensor:
+    """An empty map for what ``flat`` is folded to."""
+    _, region_size, _, dim, _ = layout
+    shape = list(flat.shape)
+    shape[1], shape[dim] = shape[1] * region_size, -(-shape[dim] // region_size)
+    return _empty(shape, flat)
+
+
+def _flat(folded: Tensor, layout: Layout) -> Tensor:
+    """An empty map for what ``folded`` is unfolded to."""
+    length, region_size, _, dim, _ = layout
+    shape = list(folded.shape)
+    shape[1], shape[dim] = shape[1] // region_size, length
+    return _empty(shape, folded)
 
 
 def _runs(
@@ -231,10 +241,6 @@ def _runs(
                 padding,
             )
             group += count
-
-
-def _is_traced() -> bool:
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def _within(step: int, length: int) -> int:

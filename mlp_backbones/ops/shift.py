@@ -1,14 +1,19 @@
 """Spatial shifts: each group of channels moves along one axis, what enters is zero, what leaves is lost."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .adjoint import apply_linear
 from .backends import form
+from .capture import fx_leaf, is_captured, is_transformed
 
 Moves = tuple[tuple[slice, int], ...]  # (channels, offset) pairs that cover every channel once
 
 
+@fx_leaf
 def cycle_shift(x: Tensor, step_size: int, dim: int) -> Tensor:
     """Moves channel ``c`` by ``(c + S // 2) mod S - S // 2`` positions, ``S`` being the step size.
 
@@ -35,6 +40,7 @@ def cycle_shift(x: Tensor, step_size: int, dim: int) -> Tensor:
     return _shift(x, tuple((slice(r, None, step_size), (r + half) % step_size - half) for r in range(step_size)), dim)
 
 
+@fx_leaf
 def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int, dim: int) -> Tensor:
     """The cycle fully-connected layer: a point-wise linear map after :func:`cycle_shift`.
 
@@ -57,6 +63,7 @@ def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int,
     return F.conv2d(cycle_shift(x, step_size, dim), weight, bias)
 
 
+@fx_leaf
 def axial_shift(x: Tensor, shift_size: int, dim: int, dilation: int = 1) -> Tensor:
     """Moves group ``g`` of the channels by ``(g - s // 2) * dilation`` positions toward larger indices.
 
@@ -86,6 +93,7 @@ def axial_shift(x: Tensor, shift_size: int, dim: int, dilation: int = 1) -> Tens
     return _shift(x, tuple(moves), dim)
 
 
+@fx_leaf
 def axial_linear(
     x: Tensor, weight: Tensor, bias: Tensor | None, shift_size: int, dim: int, dilation: int = 1
 ) -> Tensor:
@@ -114,23 +122,10 @@ def axial_linear(
 
 
 def _shift(x: Tensor, moves: Moves, dim: int) -> Tensor:
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if is_captured() or is_transformed():
         return _shift_traceable(x, moves, dim)
-    return _Shift.apply(x, moves, dim)
-
-
-class _Shift(torch.autograd.Function):
-    """The adjoint of a shift is the opposite shift; autograd's own backward of the slice copies is far slower."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, moves: Moves, dim: int) -> Tensor:
-        ctx.moves, ctx.dim = moves, dim
-        return _copy_slices(x, moves, dim)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
-        back = tuple((channels, -offset) for channels, offset in ctx.moves)
-        return _Shift.apply(grad, back, ctx.dim), None, None
+    back = tuple((channels, -offset) for channels, offset in moves)
+    return apply_linear(x, partial(_copy_slices, moves=moves, dim=dim), partial(_copy_slices, moves=back, dim=dim))
 
 
 def _copy_slices(x: Tensor, moves: Moves, dim: int) -> Tensor:

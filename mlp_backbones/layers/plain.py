@@ -1,0 +1,33 @@
+"""Which layers a faster form of an operator may pass by."""
+
+from torch import nn
+from torch.nn.modules import module as _global
+
+
+def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a call of ``layer`` is nothing but ``kind.forward``, so that its weights may be read instead.
+
+    A layer that was replaced, wrapped or parametrized, that has hooks (its own, or those of all modules), another
+    ``forward`` or a compiled one is not, and must be called as a layer.
+
+    Args:
+        layer: the layer.
+        kind: the exact class that it was built as.
+    """
+    return type(layer) is kind and not is_watched(layer)
+
+
+def is_watched(layer: nn.Module) -> bool:
+    """Whether more than ``forward`` of its class runs when ``layer`` is called."""
+    return bool(
+        layer._forward_hooks
+        or layer._forward_pre_hooks
+        or layer._backward_hooks
+        or layer._backward_pre_hooks
+        or _global._global_forward_hooks
+        or _global._global_forward_pre_hooks
+        or _global._global_backward_hooks
+        or _global._global_backward_pre_hooks
+        or 'forward' in vars(layer)
+        or vars(layer).get('_compiled_call_impl') is not None
+    )
