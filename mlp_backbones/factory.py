@@ -3,7 +3,7 @@
 from typing import Any
 
 from .backbones import FAMILIES, Classifier, MLPBackbone
-from .backbones.arguments import resolve_arch, unknown
+from .backbones.arguments import check_call, resolve_arch, unknown
 
 
 def list_backbones() -> list[str]:
@@ -54,8 +54,7 @@ def build_classifier(name: str, num_classes: int = 1000, **kwargs: Any) -> Class
 
 def _resolve(name: str, kwargs: dict) -> tuple[type[MLPBackbone], dict]:
     if name in FAMILIES:
-        if 'arch' not in kwargs:
-            raise ValueError(f'{name} needs arch: one of {", ".join(FAMILIES[name].variants)}, or a dict')
+        check_call(FAMILIES[name], (), kwargs)
         return FAMILIES[name], kwargs
     for family_name, family in FAMILIES.items():
         prefix, _, arch = str(name).partition('_')

@@ -2,15 +2,18 @@
 
 import fcntl
 import os
+import re
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import UserError, printable
 
 _SUFFIX = '.partial'
+_LONGEST = 255  # bytes of a name, on the usual file systems
 
 
 @contextmanager
@@ -18,24 +21,26 @@ def atomic_file(target: str | Path) -> Iterator[Path]:
     """Write a file next to its target, and move it into place when the block ends without an error.
 
     The new content is on the disk before it replaces the old one, so that a killed process or a full disk leaves the
-    target as it was. What a killed writer of the same target left behind is removed.
+    target as it was. What a killed writer of the same target left behind is removed. A target that exists keeps its
+    permissions.
 
     Args:
         target: the file to write; its folder is created if it is missing.
 
     Yields:
-        The path to write to, an empty file in the folder of the target.
+        The path to write to, an empty file in the folder of the target whose name ends in ``.partial``.
 
     Raises:
-        UserError: if the target exists and is not a regular file (a folder, device, FIFO or link).
+        UserError: if the target exists and is not a regular file (a folder, device, FIFO or link), or cannot be one.
         OSError: if the folder cannot be written or the disk is full.
     """
-    target = _check(Path(target), is_folder=False)
+    target = check_target(target)
     path, number = _create(target, _make_file)
     try:
         yield path
         _sync(path)
-        path.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_umask())
+        if target.exists():
+            path.chmod(stat.S_IMODE(target.stat().st_mode))
         path.replace(target)
         _sync(target.parent)
     finally:
@@ -54,18 +59,17 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
         The path to write to, an empty folder beside the target.
 
     Raises:
-        UserError: if the target exists and is not a folder.
+        UserError: if the target exists and is not a folder, or cannot be one.
         OSError: if the parent folder cannot be written, the target is not empty, or the disk is full.
     """
-    target = _check(Path(target), is_folder=True)
-    path, number = _create(target, tempfile.mkdtemp)
+    target = check_target(target, is_folder=True)
+    path, number = _create(target, os.mkdir)
     try:
         yield path
         for folder, _, names in os.walk(path):
             for name in names:
                 _sync(Path(folder, name))
             _sync(Path(folder))
-        path.chmod(0o777 & ~_umask())
         path.replace(target)
         _sync(target.parent)
     finally:
@@ -79,56 +83,87 @@ def write_text(target: str | Path, text: str) -> None:
         path.write_text(text, encoding='utf-8')
 
 
-def _check(target: Path, is_folder: bool) -> Path:
-    kind = 'folder' if is_folder else 'file'
-    if target.is_symlink() or (target.exists() and not (target.is_dir() if is_folder else target.is_file())):
+def check_target(target: str | Path, is_folder: bool = False) -> Path:
+    """Check, before the work begins, that a path can be written to; create the folder that it is in.
+
+    Args:
+        target: the file or folder to write.
+        is_folder: whether it is a folder. Default False.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: if the target is a device, FIFO, socket or link, a folder instead of a file or the reverse, or has a
+            name that no file can have.
+        OSError: if the folder that it is in cannot be created.
+    """
+    target = Path(target)
+    kind, shown = 'folder' if is_folder else 'file', printable(target)
+    try:
+        length = len(os.fsencode(target.name))
+    except UnicodeEncodeError as error:
+        raise UserError(f'cannot write {shown}: a name cannot hold half of a character; leave it out') from error
+    if '\0' in str(target):
+        raise UserError(f'cannot write {shown}: a name cannot hold a NUL; leave it out')
+    if length > _LONGEST:
+        raise UserError(f'cannot write {shown}: its name has {length} bytes; give one of at most {_LONGEST}')
+    is_right = target.is_dir() if is_folder else target.is_file()
+    if target.is_symlink() or (target.exists() and not is_right):
         what = 'a link' if target.is_symlink() else 'a folder' if target.is_dir() else 'a file' if is_folder else ''
         raise UserError(
-            f'cannot write {printable(target)}: it is {what or "a device, FIFO or socket"}; give the name of a regular '
-            f'{kind}'
+            f'cannot write {shown}: it is {what or "a device, FIFO or socket"}; give the name of a regular {kind}'
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UserError(f'cannot write {shown}: {printable(error.filename)} is not a folder') from error
     return target
 
 
-def _create(target: Path, create: Callable[[str, str, Path], str]) -> tuple[Path, int]:
+def _create(target: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
     """A new file or folder next to the target, and its descriptor, locked: the lock tells others that we are alive."""
     _remove_leftovers(target)
     while True:
-        path = Path(create(_SUFFIX, _prefix(target), target.parent))
+        path = target.with_name(f'{_prefix(target)}{secrets.token_hex(8)}{_SUFFIX}')
+        create(path)
         number = os.open(path, os.O_RDONLY)
-        fcntl.flock(number, fcntl.LOCK_EX)
+        # A shared lock, for which NFS asks for no right to write. A file system without locks refuses those that
+        # remove leftovers, too, so that nothing is removed there.
+        with suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_SH)
         if path.exists():  # else another writer took it for a leftover before it was locked
             return path, number
         os.close(number)
 
 
-def _make_file(suffix: str, prefix: str, folder: Path) -> str:
-    number, name = tempfile.mkstemp(suffix, prefix, folder)
-    os.close(number)
-    return name
+def _make_file(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
 
 
 def _prefix(target: Path) -> str:
-    return f'.{target.name[:100]}.'
+    # Room for the rest of the name, and no character cut in two.
+    room = _LONGEST - len(f'..{"0" * 16}{_SUFFIX}')
+    return f'.{os.fsencode(target.name)[:room].decode(errors="ignore")}.'
 
 
 def _remove_leftovers(target: Path) -> None:
-    prefix = _prefix(target)
-    for path in target.parent.iterdir():
-        if path.name.startswith(prefix) and path.name.endswith(_SUFFIX) and not path.is_symlink():
+    pattern = re.compile(re.escape(_prefix(target)) + '[0-9a-f]{16}' + re.escape(_SUFFIX))
+    for entry in [*os.scandir(target.parent)]:
+        if pattern.fullmatch(entry.name) and not entry.is_symlink():
+            path = Path(entry.path)
             try:
                 number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             except OSError:
-                continue  # removed by its writer in the meantime
+                continue  # removed by its writer in the meantime, or of another user
             try:
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
                     path.unlink(missing_ok=True)
-            except BlockingIOError:
-                pass  # its writer is alive
+            except OSError:
+                pass  # its writer is alive, or it is of another user
             finally:
                 os.close(number)
 
@@ -139,9 +174,3 @@ def _sync(path: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

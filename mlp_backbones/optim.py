@@ -36,7 +36,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             return
         rate = self.paramwise_cfg['layer_decay_rate']
         depths = {}
-        for backbone in (m for m in module.modules() if isinstance(m, MLPBackbone)):
+        # By name: after a reload there are two classes of that name.
+        for backbone in (m for m in module.modules() if MLPBackbone.__name__ in (k.__name__ for k in type(m).__mro__)):
             depths |= {id(p): backbone.get_layer_depth(name) for name, p in backbone.named_parameters()}
         if not depths:
             raise ValueError(f'layer_decay_rate={rate!r}: {type(module).__name__} holds no backbone of mlp_backbones')

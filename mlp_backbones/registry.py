@@ -2,37 +2,100 @@
 
 A registry whose scope is the package's name makes ``type='mlp_backbones.CycleMLP'`` work with no ``custom_imports``:
 mmengine imports ``mlp_backbones.registry`` by itself. The root registry, which mmdet, mmseg and mmpretrain all search,
-makes the bare ``type='CycleMLP'`` work once the package is imported.
+makes the bare ``type='CycleMLP'`` work once the package is imported. A class of the user's with that name keeps it,
+whether it is registered before or after the package is imported; the full name always means ours.
+
+The package may be imported again, reloaded in whole or in part, or removed from ``sys.modules`` and imported anew.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from mmengine import registry as root
+from mmengine.logging import print_log
 from mmengine.registry import Registry
 
 from .backbones import FAMILIES
 from .hooks import AuxiliaryLossHook
 from .optim import LayerDecayOptimWrapperConstructor
 
-MODELS = Registry('model', parent=root.MODELS, scope='mlp_backbones', locations=['mlp_backbones.backbones'])
-for family in FAMILIES.values():
-    MODELS.register_module(module=family)
-    root.MODELS.register_module(module=family)
+SCOPE = 'mlp_backbones'
 
-OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    'optimizer wrapper constructor',
-    parent=root.OPTIM_WRAPPER_CONSTRUCTORS,
-    scope='mlp_backbones',
-    locations=['mlp_backbones.optim'],
-)
-OPTIM_WRAPPER_CONSTRUCTORS.register_module(module=LayerDecayOptimWrapperConstructor)
-root.OPTIM_WRAPPER_CONSTRUCTORS.register_module(module=LayerDecayOptimWrapperConstructor)
 
-# Names alone: the command lines' own parts are imported when a config of theirs asks for them.
-HOOKS = Registry(
-    'hook',
-    parent=root.HOOKS,
-    scope='mlp_backbones',
-    locations=['mlp_backbones.engine', 'mlp_backbones.leaderboard.result'],
-)
-HOOKS.register_module(module=AuxiliaryLossHook)
-root.HOOKS.register_module(module=AuxiliaryLossHook)
-LOOPS = Registry('loop', parent=root.LOOPS, scope='mlp_backbones', locations=['mlp_backbones.engine'])
+class ReloadableRegistry(Registry):
+    """A registry of this package's scope, in which a module that is reloaded replaces what it registered before."""
+
+    def _register_module(
+        self, module: Callable, module_name: str | list[str] | None = None, force: bool = False
+    ) -> None:
+        names = _names(module, module_name)
+        again = all(_path(self.module_dict.get(name, module)) == _path(module) for name in names)
+        super()._register_module(module, names, force or again)
+
+
+def _make(name: str, parent: Registry, locations: list[str]) -> Registry:
+    parent.children.pop(SCOPE, None)  # the one of an import whose modules were removed from sys.modules
+    return ReloadableRegistry(name, parent=parent, scope=SCOPE, locations=locations)
+
+
+def _share(registry: Registry, module: Callable) -> None:
+    """Register one of our classes in a root registry under its bare name, unless a class of the user's has it."""
+    name = module.__name__
+    found = registry.module_dict.get(name)
+    if found is None or _is_ours(found):
+        registry.register_module(module=module, force=True)
+    else:
+        _log_name_taken(name, found)
+
+
+def _give_way(registry: Registry, module: Callable, module_name: str | list[str] | None = None, force: bool = False):
+    """``Registry._register_module`` for a root registry: a class of ours leaves its bare name to one of the user's."""
+    for name in _names(module, module_name):
+        found = registry.module_dict.get(name)
+        if found is not None and _is_ours(found) and not _is_ours(module):
+            del registry.module_dict[name]
+            _log_name_taken(name, module)
+    type(registry)._register_module(registry, module, module_name, force)
+
+
+def _log_name_taken(name: str, by: Callable) -> None:
+    print_log(
+        f'{name!r} in configs means {_path(by)}, which was registered under that name; '
+        f"type='{SCOPE}.{name}' means the one of {SCOPE}",
+        logger='current',
+    )
+
+
+def _names(module: Callable, module_name: str | list[str] | None) -> list[str]:
+    names = getattr(module, '__name__', None) if module_name is None else module_name
+    return [names] if isinstance(names, str) else list(names or ())
+
+
+def _path(module: Callable) -> str:
+    return f'{module.__module__}.{getattr(module, "__qualname__", module)}'
+
+
+def _is_ours(module: Callable) -> bool:
+    return getattr(module, '__module__', '').partition('.')[0] == SCOPE
+
+
+# A reload keeps the registries, in which other modules of the package have registered their classes.
+if 'MODELS' not in globals():
+    MODELS = _make('model', root.MODELS, ['mlp_backbones.backbones'])
+    OPTIM_WRAPPER_CONSTRUCTORS = _make(
+        'optimizer wrapper constructor', root.OPTIM_WRAPPER_CONSTRUCTORS, ['mlp_backbones.optim']
+    )
+    # Names only: the command lines' own parts are imported when a config of theirs asks for them.
+    HOOKS = _make('hook', root.HOOKS, ['mlp_backbones.engine', 'mlp_backbones.leaderboard.result'])
+    LOOPS = _make('loop', root.LOOPS, ['mlp_backbones.engine'])
+
+for registry, shared, modules in (
+    (MODELS, root.MODELS, FAMILIES.values()),
+    (OPTIM_WRAPPER_CONSTRUCTORS, root.OPTIM_WRAPPER_CONSTRUCTORS, [LayerDecayOptimWrapperConstructor]),
+    (HOOKS, root.HOOKS, [AuxiliaryLossHook]),
+):
+    # Of this registry only: mmengine refuses a name that is taken, and a user cannot take ours back.
+    shared._register_module = partial(_give_way, shared)
+    for module in modules:
+        registry.register_module(module=module)
+        _share(shared, module)

@@ -2,13 +2,15 @@
 """Converts a published checkpoint to OpenMMLab's names or back, or says what a checkpoint is."""
 
 import argparse
-import os
 import sys
+from io import BytesIO
 from pathlib import Path
 
 import torch
 
 from mlp_backbones.checkpoints import CheckpointError, convert, inspect, read_checkpoint
+from mlp_backbones.errors import UserError
+from mlp_backbones.files import atomic_file, check_target
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,16 +37,19 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
+        if not args.inspect:
+            check_target(args.dst)
         content = read_checkpoint(args.src)
         if args.inspect:
             for fact, value in inspect(content):
                 print(f'{fact:<12} {value}')
             return
         new, identity, dropped = convert(content, args.to, args.ema)
-        aside = args.dst.with_name(f'{args.dst.name}.part')
-        torch.save(new, aside)
-        os.replace(aside, args.dst)
-    except (CheckpointError, OSError) as error:
+        buffer = BytesIO()
+        torch.save(new, buffer)
+        with atomic_file(args.dst) as aside:
+            aside.write_bytes(buffer.getbuffer())
+    except (UserError, CheckpointError, OSError) as error:
         sys.exit(f'error: {error}')
     left_out = f'; left out: {", ".join(dropped)}' if dropped else ''
     print(f'{args.dst}: {identity} in {args.to} names, {len(identity.names)} tensors of the backbone{left_out}')

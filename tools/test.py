@@ -9,6 +9,7 @@ from mlp_backbones.checkpoints import CheckpointError, load_trained
 from mlp_backbones.engine import TerminalRunner, UserError, load_config, prepare_test
 from mlp_backbones.engine.config import add_arguments
 from mlp_backbones.engine.submission import finish_submission
+from mlp_backbones.files import check_target
 from mlp_backbones.leaderboard.result import write_test_result
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -34,6 +35,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     try:
+        if args.out:
+            check_target(args.out)
         config = load_config(args.config, CONFIGS, args.cfg_options)
         prepare_test(
             config,

@@ -1,7 +1,177 @@
 """Checks of constructor arguments: one clear sentence that names the argument, the value and what is allowed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from inspect import Parameter, signature
+
+from ..errors import printable
+
+# Arguments of backbones of timm, torchvision, mmdet, mmseg and mmpretrain, and what to write in their place.
+_ANY_SIZE = 'leave it out: images may have any size'
+_NO_HEAD = 'leave it out: a backbone has no head; build_classifier(NAME, num_classes=N) adds one'
+_PRETRAINED = (
+    "write init_cfg=dict(type='Pretrained', checkpoint=FILE_OR_URL); where the base config of a segmentor sets it, "
+    'write pretrained=None in the model'
+)
+_OUTPUTS = 'leave it out: a backbone always returns the maps that out_indices=(...) names'
+_FIXED_STRIDES = 'leave it out: the strides follow from arch, and out_indices=(...) picks the stages'
+_NO_DROPOUT = 'leave it out: these networks have no dropout; drop_path_rate=... is stochastic depth'
+_FIXED_LAYERS = "leave it out: norms and activations are the paper's"
+_NO_ATTENTION = 'leave it out: there is no attention and no convolutional bottleneck here'
+_LOADED_AS_IS = 'leave it out: published names are converted by themselves when a file is loaded'
+_FOREIGN = {
+    'pretrained': _PRETRAINED,
+    'pretrained_cfg': _PRETRAINED,
+    'checkpoint_path': _PRETRAINED,
+    'weights': _PRETRAINED,
+    'in_chans': 'write in_channels=...',
+    'in_ch': 'write in_channels=...',
+    'img_channels': 'write in_channels=...',
+    'drop_path': 'write drop_path_rate=...',
+    'stochastic_depth_prob': 'write drop_path_rate=...',
+    'out_features': 'write out_indices=(...)',
+    'num_classes': _NO_HEAD,
+    'global_pool': _NO_HEAD,
+    'features_only': _OUTPUTS,
+    'out_type': _OUTPUTS,
+    'output_cls_token': _OUTPUTS,
+    'final_norm': 'write out_norm=True or False',
+    'output_stride': _FIXED_STRIDES,
+    'num_stages': _FIXED_STRIDES,
+    'strides': _FIXED_STRIDES,
+    'dilations': _FIXED_STRIDES,
+    'patch_sizes': _FIXED_STRIDES,
+    'contract_dilation': _FIXED_STRIDES,
+    'img_size': _ANY_SIZE,
+    'pretrain_img_size': _ANY_SIZE,
+    'pad_small_map': _ANY_SIZE,
+    'drop_rate': _NO_DROPOUT,
+    'attn_drop_rate': _NO_DROPOUT,
+    'proj_drop_rate': _NO_DROPOUT,
+    'norm_layer': _FIXED_LAYERS,
+    'norm_cfg': _FIXED_LAYERS,
+    'act_layer': _FIXED_LAYERS,
+    'act_cfg': _FIXED_LAYERS,
+    'conv_cfg': _FIXED_LAYERS,
+    'patch_norm': _FIXED_LAYERS,
+    'layer_scale_init_value': _FIXED_LAYERS,
+    'num_heads': _NO_ATTENTION,
+    'qkv_bias': _NO_ATTENTION,
+    'qk_scale': _NO_ATTENTION,
+    'sr_ratios': _NO_ATTENTION,
+    'use_abs_pos_embed': _NO_ATTENTION,
+    'style': _NO_ATTENTION,
+    'deep_stem': _NO_ATTENTION,
+    'avg_down': _NO_ATTENTION,
+    'dcn': _NO_ATTENTION,
+    'stage_with_dcn': _NO_ATTENTION,
+    'plugins': _NO_ATTENTION,
+    'zero_init_residual': _NO_ATTENTION,
+    'convert_weights': _LOADED_AS_IS,
+}
+# What others give as arguments is a key of arch here, where the family has it.
+_ARCH_KEYS = {
+    ('depth', 'depths', 'num_layers', 'layers', 'num_blocks'): ('depths', 'depth'),
+    ('embed_dim', 'embed_dims', 'dims', 'dim', 'base_channels', 'hidden_dim', 'width'): ('dims', 'dim'),
+    ('mlp_ratio', 'mlp_ratios', 'expand_ratios'): ('mlp_ratios',),
+    ('num_heads', 'heads'): ('heads',),
+    ('patch_size',): ('patch_size',),
+    ('window_size', 'window_sizes'): ('window_size',),
+    ('stem_channels', 'stem_dim'): ('stem_dim',),
+}
+# Those that configs of mmdet, mmseg and mmpretrain give to ResNet, Swin, PVT, ConvNeXt and ViT.
+_OF_BASE_CONFIGS = {
+    *('depth', 'num_stages', 'style', 'strides', 'dilations', 'contract_dilation', 'deep_stem', 'avg_down', 'dcn'),
+    *('stage_with_dcn', 'plugins', 'base_channels', 'zero_init_residual', 'embed_dims', 'depths', 'num_heads'),
+    *('window_size', 'mlp_ratio', 'mlp_ratios', 'qkv_bias', 'qk_scale', 'patch_norm', 'use_abs_pos_embed'),
+    *('drop_rate', 'attn_drop_rate', 'pretrain_img_size', 'convert_weights', 'num_layers', 'sr_ratios', 'patch_sizes'),
+    *('layer_scale_init_value', 'img_size', 'patch_size', 'norm_cfg', 'act_cfg', 'out_type', 'stem_channels'),
+}
+
+
+def check_call(family: type, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
+    """Check how a backbone is called: positions, names and what is missing, but no values.
+
+    Names that reach ``**kwargs`` of a subclass may be its own: :func:`check_names` looks at those that are left.
+
+    Raises:
+        ValueError: naming the family, each wrong argument and what to write in its place.
+    """
+    parameters = [*signature(family.__init__).parameters.values()][1:]
+    if any(p.kind is Parameter.VAR_POSITIONAL for p in parameters):
+        return
+    places = [p.name for p in parameters if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    if len(args) > len(places):
+        raise ValueError(
+            f'{family.__name__} takes {", ".join(places)} by position, got {len(args)} values: give '
+            f'{", ".join(printable(repr(value), 40) for value in args[len(places) :])} by name; '
+            f'its arguments are {", ".join(_names(family))}'
+        )
+    twice = [name for name in places[: len(args)] if name in kwargs]
+    if twice:
+        raise ValueError(f'{family.__name__} got {", ".join(twice)} twice, by position and by name: give it once')
+    needed = [name for p in parameters if p.default is p.empty and (name := p.name) in places[len(args) :]]
+    missing = [name for name in needed if name not in kwargs]
+    if missing:
+        check_names(family, [name for name in kwargs if name not in _names(family)])
+        variants = f': one of {", ".join(family.variants)}, or a dict' if missing == ['arch'] else ''
+        raise ValueError(f'{family.__name__} needs {", ".join(missing)}{variants}')
+
+
+def check_names(family: type, unknown_names: Iterable[str]) -> None:
+    """Refuse arguments that a backbone does not have.
+
+    Raises:
+        ValueError: if there are any; the sentence has for each what to write in its place, or the nearest argument.
+    """
+    wrong = list(unknown_names)
+    if not wrong:
+        return
+    known = _names(family)
+    hints = [f'{printable(name, 60)}: {hint}' for name in wrong if (hint := _replacement(family, name, known))]
+    base = [kind for kind in family.__mro__ if 'variants' in vars(kind).get('__annotations__', ())][-1]
+    of_others = _OF_BASE_CONFIGS.union(*(_names(kind) for kind in base.__subclasses__()))
+    left = (
+        f'if the backbone of a base config left {"it" if len(wrong) == 1 else "them"} behind, write _delete_=True '
+        f'into the backbone; '
+        if of_others.intersection(wrong)
+        else ''
+    )
+    advice = f'{"; ".join(hints)}; ' if hints else ''
+    raise ValueError(
+        f'{family.__name__} has no argument {", ".join(repr(printable(name, 60)) for name in wrong)}: {advice}{left}'
+        f'its arguments are {", ".join(known)}'
+    )
+
+
+def _replacement(family: type, name: str, known: Sequence[str]) -> str:
+    keys = {**family.arch_defaults, **next(iter(family.variants.values()))}
+    aliases = next((theirs for names, theirs in _ARCH_KEYS.items() if name in names), (name,))
+    key = next((key for key in aliases if key in keys), None)
+    if key:
+        others = ', '.join(f'{k}=...' for k in keys if k != key and k not in family.arch_defaults)
+        named = ', '.join(filter(None, [f'{key}={keys[key]!r}', others]))
+        return f'write arch=dict({named}), or a variant, arch={next(iter(family.variants))!r}'
+    if name in _FOREIGN:
+        return _FOREIGN[name]
+    if aliases != (name,):
+        return 'leave it out: the variant that arch names has it'
+    nearest = get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    return f'did you mean {nearest[0]}?' if nearest else ''
+
+
+def _names(family: type) -> list[str]:
+    """The arguments of a class, and those of its bases that it takes as ``**kwargs``."""
+    names: dict[str, None] = {}
+    for kind in family.__mro__:
+        if '__init__' in vars(kind):
+            parameters = [*signature(kind.__init__).parameters.values()][1:]
+            named = [p.name for p in parameters if p.kind not in (Parameter.VAR_KEYWORD, Parameter.VAR_POSITIONAL)]
+            names |= dict.fromkeys(named)
+            # The last **, of MLPBackbone, takes what nobody knows.
+            if len(named) == len(parameters) or parameters[-1].name == 'unknown':
+                break
+    return list(names)
 
 
 def check(name: str, value: object, allowed: str, ok: bool) -> None:

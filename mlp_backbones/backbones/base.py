@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
+from inspect import Signature, signature
 from itertools import count, islice
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from mmengine.logging import print_log
@@ -16,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..layers import DropPath, Mlp
 from ..ops import backend, contiguous, fx_leaf, is_captured, is_transformed, memory_format
-from .arguments import check, resolve_arch, split_init_cfg
+from .arguments import check, check_call, check_names, resolve_arch, split_init_cfg
 
 
 class Block(nn.Module):
@@ -133,7 +134,20 @@ def _gradient_laid_out(y: Tensor) -> Tensor:
 _memory_format = fx_leaf(memory_format)
 
 
-class MLPBackbone(BaseModule):
+class CheckedCall(type(BaseModule)):
+    """Calls a class only with arguments that it can take: Python's own errors do not say what to write instead."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> 'MLPBackbone':
+        check_call(cls, args, kwargs)
+        return super().__call__(*args, **kwargs)
+
+    @property
+    def __signature__(cls) -> Signature:
+        # Else ``help`` would show the one of __call__.
+        return Signature([*signature(cls.__init__).parameters.values()][1:])
+
+
+class MLPBackbone(BaseModule, metaclass=CheckedCall):
     """A vision MLP: any image ``[B, C, H, W]`` to a tuple of maps, one for each of ``out_indices``.
 
     Output ``i``, of stage ``i``, is ``[B, out_channels, ~H / out_strides, ~W / out_strides]``, at least 1x1 and within
@@ -169,6 +183,7 @@ class MLPBackbone(BaseModule):
 
     Raises:
         ValueError: if an argument has a wrong value; the sentence names the argument, the value and what is allowed.
+            If there is no such argument, as for those of other libraries; the sentence says what to write instead.
     """
 
     variants: ClassVar[dict[str, dict]]
@@ -188,7 +203,9 @@ class MLPBackbone(BaseModule):
         with_cp: bool = False,
         out_norm: bool = True,
         init_cfg: dict | list[dict] | None = None,
+        **unknown: Any,
     ):
+        check_names(type(self), unknown)
         self.arch_name, self.arch = resolve_arch(type(self), arch)
         self.strides = self.stage_strides(self.arch)
         num_stages = len(self.strides)

@@ -70,7 +70,9 @@ def load_published(
     content = source if isinstance(source, Mapping) else read_checkpoint(source)
     given = find_state_dict(content, prefix, ema)
     backbone = getattr(model, 'backbone', model)
-    family = next((kind.__name__ for kind in type(backbone).__mro__ if kind in FAMILIES.values()), None)
+    # By name: after a reload there are two classes of that name.
+    names = (kind.__name__ for kind in type(backbone).__mro__ if kind.__module__.startswith('mlp_backbones.'))
+    family = next((name for name in names if name in FAMILIES), None)
     if family is None:
         raise CheckpointError(
             f'{type(model).__name__} is not a backbone of this package, nor does it hold one as `backbone`: '

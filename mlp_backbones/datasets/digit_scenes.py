@@ -4,8 +4,6 @@ All random numbers and resampling are integer arithmetic, so that a seed gives t
 """
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +13,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 from rich.progress import track
+
+from ..files import atomic_folder
 
 CLASSES = tuple('0123456789')
 SIZE = 192  # side of a scene, pixels
@@ -123,32 +123,32 @@ def write_digit_scenes(root: str | Path, train: int, val: int, seed: int = 0) ->
 
     Raises:
         FileExistsError: if ``root`` exists and holds something else.
+        UserError: if ``root`` is a file, a device or a dangling link.
     """
     root = Path(root)
     manifest = dict(format=1, train=train, val=val, seed=seed)
     if _is_written(root, manifest):
         return root
-    aside = root.with_name(f'.{root.name}-{os.getpid()}')
     try:
-        for split, length in dict(train=train, val=val).items():
-            _write_split(aside, DigitScenes(split, length, seed))
-        (aside / MANIFEST).write_text(json.dumps(manifest))
-        try:
-            aside.rename(root)
-        except OSError:
-            # Another process may have been faster.
-            if not _is_written(root, manifest):
-                raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        with atomic_folder(root) as aside:
+            for split, length in dict(train=train, val=val).items():
+                _write_split(aside, DigitScenes(split, length, seed))
+            (aside / MANIFEST).write_text(json.dumps(manifest))
+    except OSError:
+        # Another process may have been faster.
+        if not _is_written(root, manifest):
+            raise
     return root
 
 
 def _is_written(root: Path, manifest: dict) -> bool:
     path = root / MANIFEST
-    if not root.exists():
+    if not root.is_dir() or not any(root.iterdir()):
         return False
-    found = json.loads(path.read_text()) if path.is_file() else 'something else'
+    try:
+        found = json.loads(path.read_text()) if path.is_file() else 'something else'
+    except ValueError:
+        found = 'something else'
     if found != manifest:
         raise FileExistsError(f'{root} holds {found}, expected {manifest}: move it away, or write to another folder')
     return True

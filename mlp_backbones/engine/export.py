@@ -1,6 +1,7 @@
 """From a network to a graph that other software runs."""
 
 import warnings
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional as F
 
+from ..files import atomic_file, check_target
 from .config import UserError
 
 # Outputs may differ by this much of their largest value: float32, summed in another order.
@@ -51,6 +53,7 @@ def export_graph(
         raise UserError(f'{path} has the suffix {path.suffix!r}: name a file that ends in .onnx or .pt2')
     if not path.parent.is_dir():
         raise UserError(f'{path}: the folder {path.parent} is missing; make it, or name a file elsewhere')
+    check_target(path)
     if opset is not None and path.suffix == '.pt2':
         raise UserError(f'opset={opset}: {path} will hold no operators of ONNX; leave it out, or write .onnx')
     opset = 18 if opset is None else opset
@@ -60,26 +63,24 @@ def export_graph(
     example = torch.randn(2, _channels(model), *size)
     remedy = '; try --static' if dynamic else ''
     free = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC} if dynamic else {0: Dim.DYNAMIC}
-    aside = path.with_name(f'{path.stem}.part{path.suffix}')
+    written = BytesIO()
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             if path.suffix == '.onnx':
-                torch.onnx.export(
+                program = torch.onnx.export(
                     model,
                     (example,),
-                    aside,
                     input_names=['images'],
                     opset_version=opset,
                     dynamic_shapes=(free,),
                     dynamo=True,
                     verbose=False,
-                    external_data=False,
                 )
+                written.write(program.model_proto.SerializeToString())
             else:
-                torch.export.save(torch.export.export(model, (example,), dynamic_shapes=(free,)), aside)
+                torch.export.save(torch.export.export(model, (example,), dynamic_shapes=(free,)), written)
     except Exception as error:
-        aside.unlink(missing_ok=True)
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise UserError(
             f'{type(model).__name__} cannot be exported{" with open sizes" if dynamic else ""} ({reason}){remedy}'
@@ -87,27 +88,31 @@ def export_graph(
     trials = [(size[0] * 3 // 4, size[1]), (size[0] + 37, size[1] * 2 - 5), (size[0] * 2, size[1] + 64)]
     try:
         error = max(
-            _difference(model, aside, trial, batch) for batch, trial in enumerate(trials if dynamic else [size], 1)
+            _difference(model, written, path.suffix, trial, batch)
+            for batch, trial in enumerate(trials if dynamic else [size], 1)
         )
     except Exception as failed:
-        aside.unlink()
         raise UserError(f'{path} was not written: it does not run ({str(failed).splitlines()[0]}){remedy}') from failed
     if not error < TOLERANCE:
-        aside.unlink()
         raise UserError(f'{path} was not written: its numbers differ from those of the model by {error:.1e}{remedy}')
-    aside.replace(path)
+    try:
+        with atomic_file(path) as aside:
+            aside.write_bytes(written.getbuffer())
+    except OSError as failed:
+        raise UserError(f'cannot write {path}: {failed.strerror}') from failed
     return error
 
 
-def _difference(model: nn.Module, path: Path, size: tuple[int, int], batch: int) -> float:
+def _difference(model: nn.Module, written: BytesIO, suffix: str, size: tuple[int, int], batch: int) -> float:
     x = torch.randn(batch, _channels(model), *size)
-    if path.suffix == '.onnx':
+    if suffix == '.onnx':
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
+        session = onnxruntime.InferenceSession(written.getvalue(), providers=['CPUExecutionProvider'])
         got = [torch.from_numpy(y) for y in session.run(None, {session.get_inputs()[0].name: x.numpy()})]
     else:
-        got = _tuple(torch.export.load(path).module()(x))
+        written.seek(0)
+        got = _tuple(torch.export.load(written).module()(x))
     with torch.no_grad():
         wanted = _tuple(model(x))
     return max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(got, wanted, strict=True))

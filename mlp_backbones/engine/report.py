@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
+from ..files import atomic_file
 from .config import UserError
 
 # Names in the log -> names in the table; the metrics of detectors, segmentors and classifiers.
@@ -31,7 +32,7 @@ def write_report(work_dir: str | Path) -> tuple[Table, Path]:
         A table (the last value of each metric, minutes of training, parameters), and the path of ``curves.png``.
 
     Raises:
-        UserError: if nothing was logged there.
+        UserError: if nothing was logged there, or ``curves.png`` cannot be written.
     """
     work_dir = Path(work_dir)
     records = _last_training(work_dir)
@@ -53,7 +54,11 @@ def write_report(work_dir: str | Path) -> tuple[Table, Path]:
     table.add_row(*values.values())
 
     path = work_dir / 'curves.png'
-    _curves(records).savefig(path, dpi=120)
+    try:
+        with atomic_file(path) as aside:
+            _curves(records).savefig(aside, dpi=120, format='png')
+    except OSError as error:
+        raise UserError(f'cannot write {path}: {error.strerror}') from error
     return table, path
 
 

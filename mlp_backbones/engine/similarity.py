@@ -5,6 +5,7 @@ quotient of its means over minibatches, arXiv 2010.15327.
 """
 
 import csv
+import os
 import random
 import re
 import textwrap
@@ -25,6 +26,7 @@ from .. import build_backbone, list_backbones
 from ..backbones import MLPBackbone
 from ..backbones.arguments import unknown
 from ..checkpoints import load_published, load_trained
+from ..files import atomic_file
 from .config import UserError, _revert_sync_batchnorm, check_device, load_config, model_config
 from .infer import BadPicture, read_picture
 
@@ -241,7 +243,7 @@ def check_out(out: Path, source: str) -> None:
         UserError: if results would overwrite a file or lie among the pictures, or cannot be written.
     """
     for path in _targets(out):
-        if path.exists():
+        if os.path.lexists(path):
             raise UserError(f'{path} exists: give another --out, or remove it')
     if Path(source).is_dir() and Path(source).resolve() in out.resolve().parents:
         raise UserError(f'{out} lies in {source}, and would be one of the pictures next time: give an --out elsewhere')
@@ -267,8 +269,9 @@ def write(out: Path, layers: list[list[Layer]], values: Tensor, title: str) -> N
     values = values[: sum(map(len, rows)), -sum(map(len, columns)) :].tolist()
     picture, table = _targets(out)
     try:
-        _draw(rows, columns, values, title).savefig(picture, dpi=100)
-        with open(table, 'w', newline='') as file:
+        # Both are complete before the first gets its name.
+        with atomic_file(picture) as drawn, atomic_file(table) as listed, open(listed, 'w', newline='') as file:
+            _draw(rows, columns, values, title).savefig(drawn, dpi=100, format='png')
             writer = csv.writer(file, lineterminator='\n')
             fields = Layer.__dataclass_fields__
             writer.writerow([*(f'{field}_1' for field in fields), *(f'{field}_2' for field in fields), 'cka'])

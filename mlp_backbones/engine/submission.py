@@ -12,6 +12,7 @@ from mmengine.dataset import BaseDataset
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from ..files import atomic_file
 from .config import UserError, _name
 
 
@@ -196,7 +197,7 @@ def _without_annotations(pipeline: list) -> list:
 
 
 def _pack(path: Path, files: Iterable[Path]) -> Path:
-    with ZipFile(path, 'w', ZIP_DEFLATED) as archive:
+    with atomic_file(path) as aside, ZipFile(aside, 'w', ZIP_DEFLATED) as archive:
         for file in files:
             archive.write(file, file.name)
     return path

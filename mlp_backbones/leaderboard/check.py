@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from datetime import date
 from difflib import get_close_matches
@@ -11,11 +12,15 @@ from pathlib import Path
 from ..backbones.arguments import unknown
 from ..engine import UserError
 from ..engine.zoo import Row
+from ..errors import printable
 from .metrics import HEADLINES, METRICS, metric_faults
 from .result import FORMAT, Result
 
 LARGEST = 100_000
 LONGEST = 2000
+DEEPEST = 20
+MOST_FAULTS = 50
+SEEDS = 2**32  # numpy takes none from here on
 OPTIONAL = ('spread', 'cost')
 UNFINISHED = 'completed is false: the training has not come to its end; finish it and test again'
 # Largest believable values: ten minutes, a year, 2 TB.
@@ -32,11 +37,39 @@ def read_result(path: Path, zoo: Mapping[str, Row]) -> Result:
     Raises:
         UserError: with one line a fault, each of which begins with the path.
     """
-    content = _parse(path)
+    return check_result(path, read_bytes(path), zoo)
+
+
+def check_result(path: Path, text: bytes, zoo: Mapping[str, Row]) -> Result:
+    """:func:`read_result` of a file that was read with :func:`read_bytes`."""
+    content = _parse(path, text)
     faults = result_faults(content, zoo)
     if faults:
-        raise UserError('\n'.join(f'{path}: {fault}' for fault in faults))
+        shown = [f'{printable(path)}: {printable(fault, 1000)}' for fault in faults[:MOST_FAULTS]]
+        more = [f'{printable(path)}: and {len(faults) - MOST_FAULTS} more faults'] * (len(faults) > MOST_FAULTS)
+        raise UserError('\n'.join(shown + more))
     return Result(**{key: value for key, value in content.items() if key != 'format'})
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a result file once, and not more of it than a result file may have.
+
+    Raises:
+        UserError: if it is no regular file, cannot be read or is too large.
+    """
+    shown = printable(path)
+    try:
+        mode = path.stat().st_mode  # to open a FIFO would block, and a device has no end
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise UserError(f'{shown}: it is a device, FIFO or socket; give a result file')
+        with path.open('rb') as file:
+            content = file.read(LARGEST + 1)
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:
+        raise UserError(f'{shown}: cannot be read: {getattr(error, "strerror", None) or error}') from error
+    if len(content) > LARGEST:
+        raise UserError(f'{shown}: {size} bytes; a result file has at most {LARGEST}')
+    return content
 
 
 def result_faults(content: object, zoo: Mapping[str, Row]) -> list[str]:
@@ -70,19 +103,38 @@ def result_faults(content: object, zoo: Mapping[str, Row]) -> list[str]:
     return faults
 
 
-def _parse(path: Path) -> object:
+def _parse(path: Path, text: bytes) -> object:
+    shown = printable(path)
     try:
-        if path.stat().st_size > LARGEST:
-            raise UserError(f'{path}: {path.stat().st_size} bytes; a result file has at most {LARGEST}')
-        return json.loads(path.read_text(encoding='utf-8'), object_pairs_hook=_unique, parse_constant=_no_number)
-    except OSError as error:
-        raise UserError(f'{path}: cannot be read: {error.strerror}') from error
+        content = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_no_number)
+        # Half a character, written as "\\ud800", fits into no file, page or terminal.
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f'{shown}: no valid text: {printable(error.object[error.start : error.start + 1])} is half of a character'
+        ) from error
     except UnicodeDecodeError as error:
-        raise UserError(f'{path}: no UTF-8 text (byte {error.start})') from error
+        raise UserError(f'{shown}: no UTF-8 text (byte {error.start})') from error
     except RecursionError as error:
-        raise UserError(f'{path}: no result file: its brackets are nested too deep') from error
+        raise UserError(f'{shown}: no result file: its brackets are nested too deep') from error
     except ValueError as error:
-        raise UserError(f'{path}: no valid JSON: {error}') from error
+        raise UserError(f'{shown}: no valid JSON: {printable(error)}') from error
+    if _depth(content) > DEEPEST:
+        raise UserError(f'{shown}: no result file: its brackets are nested too deep')
+    return content
+
+
+def _depth(content: object) -> int:
+    """How deep lists and objects lie in each other; 0 for a single value."""
+    depth, level = 0, [content]
+    while level := [
+        value
+        for item in level
+        if isinstance(item, (dict, list))
+        for value in (item.values() if isinstance(item, dict) else item)
+    ]:
+        depth += 1
+    return depth
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict:
@@ -157,8 +209,9 @@ def _cost(key: str, value: object) -> list[str]:
 
 
 def _seeds(key: str, value: object) -> list[str]:
-    ok = isinstance(value, list) and value and all(type(seed) is int and seed >= 0 for seed in value)
-    return _must(bool(ok) and len(set(value)) == len(value), key, value, 'a list of different whole numbers')
+    ok = isinstance(value, list) and value and all(type(seed) is int and 0 <= seed < SEEDS for seed in value)
+    allowed = f'a list of different whole numbers from 0 to {SEEDS - 1}'
+    return _must(bool(ok) and len(set(value)) == len(value), key, value, allowed)
 
 
 def _whole(key: str, value: object) -> list[str]:

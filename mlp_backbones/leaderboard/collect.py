@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ..engine import UserError
 from ..engine.zoo import NONE, Row, load_zoo
-from .check import UNFINISHED, read_result
+from ..errors import printable
+from .check import LONGEST, UNFINISHED, read_result
 from .metrics import metric_faults
 from .result import FILE, Result
 from .speed import hardware, latencies
@@ -37,7 +38,7 @@ def result_files(root: Path, work_dirs: Iterable[Path] = ()) -> list[Path]:
         found = sorted(folder.rglob(FILE))
         if not found:
             why = f'holds no {FILE}; tools/test.py writes one' if folder.is_dir() else 'is no folder'
-            raise UserError(f'--work-dirs {folder}: {why}')
+            raise UserError(f'--work-dirs {printable(folder)}: {why}')
         files += found
     return files
 
@@ -73,14 +74,14 @@ def collect(root: Path, work_dirs: Sequence[Path] = ()) -> tuple[list[Entry], li
             result = read_result(path, configs)
         except UserError as error:
             # A training goes on in one work directory while the others are looked at.
-            if str(error) == f'{path}: {UNFINISHED}' and path.name == FILE:
-                remarks.append(f'left out, since its training has not come to its end: {path}')
+            if str(error) == f'{printable(path)}: {UNFINISHED}' and path.name == FILE:
+                remarks.append(f'left out, since its training has not come to its end: {printable(path)}')
             else:
                 faults.append(str(error))
             continue
         same = seen.setdefault(repr(sorted(asdict(result).items())), path)
         if same is not path:
-            remarks.append(f'left out, since {same} says the same: {path}')
+            remarks.append(f'left out, since {printable(same)} says the same: {printable(path)}')
             continue
         entries.append(_entry(path, result, configs, latency, root))
     if faults:
@@ -97,4 +98,4 @@ def _entry(path: Path, result: Result, configs: Mapping[str, Row], latency: Mapp
         measured[Measure(quantity, unit, where)] = value
     own = path.resolve().is_relative_to((root / RESULTS).resolve())
     row = replace(row, test=result.test, metrics=result.metrics, state='trained here', source='', weights='')
-    return Entry(row, measured, result, f'{RESULTS}/{path.name}' if own else str(path), own)
+    return Entry(row, measured, result, printable(f'{RESULTS}/{path.name}' if own else path, LONGEST), own)

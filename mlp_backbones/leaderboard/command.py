@@ -3,14 +3,16 @@
 import argparse
 import os
 import re
-import shutil
 import sys
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 
 from ..engine import UserError, load_config
 from ..engine.zoo import Row, load_zoo
-from .check import read_result
+from ..errors import printable
+from ..files import atomic_file, check_target, write_text
+from .check import check_result, read_bytes
 from .collect import RESULTS, check_metafiles, collect, load_configs, result_files
 from .formats import as_csv, as_json, as_markdown
 from .page import as_html
@@ -50,16 +52,21 @@ def run_build(args: argparse.Namespace) -> None:
 
 def run_add(args: argparse.Namespace) -> None:
     """Copies a result file, once it is checked, to the others."""
-    result = _read(args.result, load_configs(ROOT))
-    folder = ROOT / RESULTS
-    target = folder / file_name(result)
-    if target.exists() and target.read_bytes() != args.result.read_bytes():
-        raise UserError(f'{target} is there and says something else; remove it first if {args.result} replaces it')
+    content = read_bytes(args.result)
+    result = _check(args.result, content, load_configs(ROOT))
+    target = check_target(ROOT / RESULTS / file_name(result))
+    if target.exists() and target.read_bytes() != content:
+        raise UserError(
+            f'{target} is there and says something else; remove it first if {printable(args.result)} replaces it'
+        )
     if target.exists():
         print(f'{target} is there and says the same')
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(args.result, target)
+    try:
+        with atomic_file(target) as path:
+            path.write_bytes(content)
+    except OSError as error:
+        raise UserError(f'cannot write {target}: {error.strerror}') from error
     print(f'{target}\nnow run: python -m mlp_backbones leaderboard build')
 
 
@@ -70,7 +77,7 @@ def run_check(args: argparse.Namespace) -> None:
     paths = args.results or result_files(ROOT)
     for path in paths:
         try:
-            _read(path, configs)
+            _check(path, read_bytes(path), configs)
         except UserError as error:
             faults += str(error).splitlines()
     for fault in faults:
@@ -80,8 +87,9 @@ def run_check(args: argparse.Namespace) -> None:
     print(f'{len(paths)} result file{"s" * (len(paths) != 1)}{"" if args.results else " and the metafiles"}: no fault')
 
 
-def _read(path: Path, configs: Mapping[str, Row]) -> Result:
-    result = read_result(path, configs)
+def _check(path: Path, content: bytes, configs: Mapping[str, Row]) -> Result:
+    result = check_result(path, content, configs)
+    path = printable(path)
     try:
         config = load_config(str(ROOT / configs[result.config].config), ROOT / 'configs', result.options)
     except UserError as error:
@@ -97,7 +105,10 @@ def _read(path: Path, configs: Mapping[str, Row]) -> Result:
 def file_name(result: Result) -> str:
     """What :func:`run_add` calls a result file: it tells config, way of testing, seeds, day and settings."""
     parts = [result.config, 'multi'] if result.test == 'multi' else [result.config]
-    return '-'.join([*parts, f'seed{"_".join(map(str, result.seeds))}', result.date, result.config_hash[:8]]) + '.json'
+    seeds = f'seed{"_".join(map(str, result.seeds))}'
+    if len(seeds) > 60:  # a name has at most 255 bytes
+        seeds = f'{len(result.seeds)}seeds_{sha256(seeds.encode()).hexdigest()[:16]}'
+    return '-'.join([*parts, seeds, result.date, result.config_hash[:8]]) + '.json'
 
 
 def write(root: Path, out: Path, work_dirs: list[Path], base: str | None = None) -> list[Path]:
@@ -113,12 +124,15 @@ def write(root: Path, out: Path, work_dirs: list[Path], base: str | None = None)
         The files.
 
     Raises:
-        UserError: see :func:`.collect.collect`.
+        UserError: see :func:`.collect.collect`; if a file cannot be written.
     """
     if base is None:
         base = Path(os.path.relpath(root, out)).as_posix()
-    elif not re.match('https?://', base):
-        raise UserError(f'--base {base}: an address is expected that begins with http:// or https://')
+    elif not re.fullmatch(r'https?://[^\s<>"\'()\[\]|\\`]+', base) or printable(base, 2000) != base:
+        raise UserError(
+            f'--base {printable(base)}: an address is expected that begins with http:// or https:// and has no '
+            f'blanks, quotes or brackets'
+        )
     entries, remarks = collect(root, work_dirs)
     for remark in remarks:
         print(remark)
@@ -129,7 +143,11 @@ def write(root: Path, out: Path, work_dirs: list[Path], base: str | None = None)
         'leaderboard.md': as_markdown(entries, rankings, base.rstrip('/')),
         'index.html': as_html(entries, rankings, base.rstrip('/')),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (out / name).write_text(text, encoding='utf-8')
+    try:
+        for name in texts:
+            check_target(out / name)
+        for name, text in texts.items():
+            write_text(out / name, text)
+    except OSError as error:
+        raise UserError(f'cannot write to {printable(out)}: {error.strerror}') from error
     return [out / name for name in texts]

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 
 from ..engine.zoo import DETAILS, NONE
+from ..errors import printable
 from .metrics import METRICS
 from .tables import Entry, Ranking
 
@@ -81,13 +83,13 @@ def as_markdown(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str
     for ranking in rankings:
         metrics = [name for name in ranking.metrics if not name.endswith(DETAILS)]
         measures = [measure.name for measure in ranking.measures]
-        text.append(f'\n## {ranking.title}: {ranking.conditions}\n\n')
+        text.append(f'\n## {_escape(ranking.title)}: {_escape(ranking.conditions)}\n\n')
         text.append(_line(['rank', 'config', *metrics, 'parameters (M)', 'multiply-adds (G)', *measures, 'source']))
         text.append(f'|{"---|" * (len(metrics) + len(measures) + 5)}\n')
         for place, entry in zip(ranking.ranks, ranking.entries, strict=True):
             text.append(
                 _line(
-                    ['' if place is None else str(place), f'[{entry.row.name}]({base}/{entry.row.config})']
+                    ['' if place is None else str(place), (entry.row.name, f'{base}/{entry.row.config}')]
                     + [score(entry, name) for name in metrics]
                     + [short(entry.row.parameters / 1e6), short(entry.row.macs / 1e9)]
                     + [
@@ -103,7 +105,7 @@ def as_markdown(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str
     if left:
         text.append('\n## Without a result\n\n| config | data set | head | schedule |\n|---|---|---|---|\n')
         for row in (entry.row for entry in left):
-            text.append(_line([f'[{row.name}]({base}/{row.config})', row.dataset, row.head, row.schedule]))
+            text.append(_line([(row.name, f'{base}/{row.config}'), row.dataset, row.head, row.schedule]))
     return ''.join(text)
 
 
@@ -148,7 +150,13 @@ def _content(entry: Entry) -> dict:
     return content
 
 
-def _line(cells: Sequence[str]) -> str:
-    # What a cell may not hold, and what Markdown would take for a tag.
-    safe = (cell.replace('|', r'\|').replace('<', '&lt;').replace('\n', ' ') for cell in cells)
-    return f'| {" | ".join(safe)} |\n'
+def _line(cells: Sequence[str | tuple[str, str]]) -> str:
+    """A row of a table; a cell is a text, or a text and the address that it links to."""
+    texts = (_escape(cell) if isinstance(cell, str) else f'[{_escape(cell[0])}]({cell[1]})' for cell in cells)
+    return f'| {" | ".join(texts)} |\n'
+
+
+def _escape(text: str) -> str:
+    """Text for Markdown, in which it is nothing but text: no tag, link, emphasis, code or end of a cell or line."""
+    text = printable(text.replace('\n', ' '), len(text))
+    return re.sub(r'[\\`*\[\]|]', r'\\\g<0>', text.replace('&', '&amp;').replace('<', '&lt;'))

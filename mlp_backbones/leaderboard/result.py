@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ..engine.provenance import command, commit, machine, versions
+from ..files import write_text
 from ..registry import HOOKS
 
 FORMAT = 'mlp_backbones result 1'
@@ -70,9 +71,7 @@ class Result:
 
     def write(self, path: Path) -> None:
         """Writes the file at once: a stop leaves the one of before."""
-        part = path.with_name(path.name + '.part')
-        part.write_text(json.dumps({'format': FORMAT, **asdict(self)}, indent=1, default=str) + '\n')
-        part.replace(path)
+        write_text(path, json.dumps({'format': FORMAT, **asdict(self)}, indent=1, default=str) + '\n')
 
     @classmethod
     def read(cls, path: Path) -> 'Result':

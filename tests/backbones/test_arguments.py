@@ -1,4 +1,10 @@
+import copy
+from functools import partial
+from inspect import signature
+
 import pytest
+from mmengine.config import Config
+from mmengine.registry import MODELS
 
 import mlp_backbones as mb
 
@@ -37,9 +43,88 @@ def test_wrong_values_are_named(kwargs, words):
         mb.build_backbone('CycleMLP', **{'arch': 'b1', **kwargs})
 
 
-def test_unknown_arguments_are_refused():
-    with pytest.raises(TypeError, match='drop_rate'):
-        mb.build_backbone('CycleMLP', arch='b1', drop_rate=0.1)
+FAMILIES = mb.backbones.FAMILIES
+# A backbone of other libraries by its arguments, and a word that tells what takes the place of each.
+OTHERS = [
+    ('pretrained', True, 'init_cfg=dict'),
+    ('in_chans', 4, 'in_channels='),
+    ('num_classes', 10, 'build_classifier'),
+    ('features_only', True, 'out_indices='),
+    ('output_stride', 8, 'out_indices='),
+    ('num_stages', 4, 'out_indices='),
+    ('strides', (1, 2, 2, 2), 'out_indices='),
+    ('dilations', (1, 1, 2, 4), 'out_indices='),
+    ('img_size', 224, 'any size'),
+    ('drop_path', 0.1, 'drop_path_rate='),
+    ('drop_rate', 0.1, 'drop_path_rate='),
+    ('act_cfg', dict(type='GELU'), 'leave it out'),
+    ('norm_layer', None, 'leave it out'),
+    ('style', 'pytorch', '_delete_=True'),
+    ('use_abs_pos_embed', False, '_delete_=True'),
+    ('convert_weights', True, '_delete_=True'),
+    ('depth', 50, 'arch='),
+    ('depths', (2, 2, 6, 2), 'arch='),
+    ('embed_dim', 96, 'arch='),
+    ('embed_dims', 96, 'arch='),
+]
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_arguments_of_other_libraries(family):
+    arch = next(iter(FAMILIES[family].variants))
+    for name, value, instead in OTHERS:
+        for build in (FAMILIES[family], lambda **kwargs: MODELS.build(dict(type=f'mlp_backbones.{family}', **kwargs))):
+            with pytest.raises(ValueError, match=f'^{family} ') as refused:
+                build(arch=arch, **{name: value})
+            sentence = str(refused.value)
+            assert repr(name) in sentence and instead in sentence and '\n' not in sentence, sentence
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_a_base_config_whose_backbone_was_not_deleted(family, tmp_path):
+    resnet = dict(type='ResNet', depth=50, num_stages=4, out_indices=(0, 1, 2, 3), frozen_stages=1, style='pytorch')
+    (tmp_path / 'base.py').write_text(f'model = dict(backbone={resnet})')
+    (tmp_path / 'child.py').write_text(
+        f"_base_ = ['base.py']\nmodel = dict(backbone=dict(type='mlp_backbones.{family}', out_indices=None))"
+    )
+    with pytest.raises(ValueError, match=f"^{family} has no argument 'depth', 'num_stages', 'style'.*_delete_=True"):
+        MODELS.build(Config.fromfile(tmp_path / 'child.py').model.backbone)
+
+
+def test_arguments_of_another_family_and_slips():
+    with pytest.raises(ValueError, match=r'CycleMLP has no argument .region_size.*_delete_=True'):
+        mb.CycleMLP('b1', region_size=(4, 3, 3, 2))
+    with pytest.raises(ValueError, match=r'HireMLP has no argument .region_sizes.: .*did you mean region_size'):
+        mb.build_backbone('hiremlp_tiny', region_sizes=(4, 3, 3, 2))
+    with pytest.raises(ValueError, match=r'SwinMLP .*window_size: write arch=dict\(window_size='):
+        mb.build_backbone('SwinMLP', arch=next(iter(mb.SwinMLP.variants)), window_size=7)
+    with pytest.raises(ValueError, match=r'ASMLP has no argument .norm_cfg.'):
+        mb.build_backbone('asmlp_tiny', norm_cfg=dict(type='BN'))
+    for build in (mb.CycleMLP, partial(mb.build_backbone, 'CycleMLP')):
+        with pytest.raises(ValueError, match='CycleMLP needs arch: one of b1'):
+            build()
+        with pytest.raises(ValueError, match=r'CycleMLP has no argument .depth.'):
+            build(depth=50)
+
+
+def test_positions():
+    with pytest.raises(ValueError, match=r'HireMLP takes arch by position, got 3 values: give 3, \(0, 1\) by name'):
+        mb.HireMLP('tiny', 3, (0, 1))
+    with pytest.raises(ValueError, match='CycleMLP got arch twice'):
+        mb.CycleMLP('b1', arch='b2')
+
+
+def test_a_subclass_has_arguments_of_its_own():
+    class Own(mb.HireMLP):
+        def __init__(self, **kwargs):
+            self.mine = kwargs.pop('mine')
+            super().__init__(dict(dims=DIMS, depths=(1, 1, 1, 1)), **kwargs)
+
+    assert Own(mine=3, frozen_stages=1).frozen_stages == 1
+    with pytest.raises(ValueError, match=r'Own has no argument .yours.'):
+        Own(mine=3, yours=4)
+    assert list(signature(mb.HireMLP).parameters)[:2] == ['arch', 'region_size']
+    assert copy.deepcopy(Own(mine=3)).mine == 3
 
 
 def test_an_arch_of_ones_own():

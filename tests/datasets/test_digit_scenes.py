@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from mlp_backbones.datasets import CLASSES, DigitScenes, write_digit_scenes
 from mlp_backbones.datasets.digit_scenes import _glyphs
+from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, run
 
 
@@ -165,7 +167,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_write_leaves_nothing_half_done(tmp_path, number):
     root = tmp_path / 'scenes'
-    code = f'from mlp_backbones.datasets import *; write_digit_scenes({str(root)!r}, 5000, 5)'
+    # A shell that runs the tests in the background has SIGINT ignored, which children inherit.
+    code = 'import signal; signal.signal(signal.SIGINT, signal.default_int_handler); '
+    code += f'from mlp_backbones.datasets import *; write_digit_scenes({str(root)!r}, 5000, 5)'
     process = subprocess.Popen([sys.executable, '-c', code], cwd=ROOT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not list(tmp_path.rglob('000020.png')) and time.monotonic() < deadline:
@@ -175,6 +179,28 @@ def test_an_interrupted_write_leaves_nothing_half_done(tmp_path, number):
     assert not root.exists()
     write_digit_scenes(root, 3, 2)
     assert json.loads((root / 'digit_scenes.json').read_text())['train'] == 3
+    assert len([*root.glob('images/train/*')]) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ['scenes']
+
+
+def test_two_writers_of_the_same_scenes_end_well(tmp_path):
+    root = tmp_path / 'scenes'
+    code = f'from mlp_backbones.datasets import *; write_digit_scenes({str(root)!r}, 40, 5)'
+    processes = [subprocess.Popen([sys.executable, '-c', code], cwd=ROOT) for _ in range(2)]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ['scenes']
+    assert len([*root.glob('images/train/*')]) == 40
+
+
+def test_what_is_no_folder_stays(tmp_path):
+    os.mkfifo(tmp_path / 'fifo')
+    (tmp_path / 'file').write_text('mine')
+    (tmp_path / 'dangling').symlink_to(tmp_path / 'nowhere')
+    before = sorted(path.lstat().st_mode for path in tmp_path.iterdir())
+    for name in ('fifo', 'file', 'dangling'):
+        with pytest.raises(UserError, match=name):
+            write_digit_scenes(tmp_path / name, 1, 1)
+    assert sorted(path.lstat().st_mode for path in tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize('arguments', [('test', 3, 0), ('train', 0, 0), ('val', 3, -1)])

@@ -245,6 +245,9 @@ def test_where_results_may_lie(pictures, tmp_path):
     with pytest.raises(UserError, match=r'1\.png exists: give another --out, or remove it'):
         check_out(folder / '1', str(folder / '*.png'))
     assert sorted(folder.iterdir()) == pictures
+    (tmp_path / 'link.csv').symlink_to(tmp_path / 'nowhere')
+    with pytest.raises(UserError, match=r'link\.csv exists'):
+        check_out(tmp_path / 'link', str(folder))
     check_out(tmp_path / 'a' / 'b' / 'x', str(folder))
     assert (tmp_path / 'a' / 'b').is_dir()
 

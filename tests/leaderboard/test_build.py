@@ -2,14 +2,17 @@
 
 import csv
 import json
+import os
 import shutil
 
 import pytest
+from markdown_it import MarkdownIt
 
 from mlp_backbones.engine import UserError, load_config
 from mlp_backbones.leaderboard import command
 from mlp_backbones.leaderboard.collect import collect
 from mlp_backbones.leaderboard.command import write
+from mlp_backbones.leaderboard.result import Result
 from mlp_backbones.leaderboard.tables import rank
 from tests.conftest import ROOT
 from tests.leaderboard import cases
@@ -140,6 +143,41 @@ def test_texts_of_strangers_stay_text(tmp_path):
     assert not set('<>&\u2028') & set(data) and json.loads(data)['sections'][0]['rows'][0]['values']
     markdown = (root / 'docs/leaderboard/leaderboard.md').read_text()
     assert '<script' not in markdown and r'&lt;/script>\|&lt;img' in markdown
+
+
+def test_headings_and_cells_of_markdown_hold_text_only(tmp_path):
+    evil = '<img src=x>\n# [a](javascript:b)|`c`'
+    mine = result(config='cyclemlp_b2-m', metrics={'box AP': 40, 'mask AP': 39}, options={'a.b': evil})
+    root = repository(tmp_path, zoo()[:2], mine=mine)
+    write(root, root / 'docs/leaderboard', [])
+    page = (
+        MarkdownIt('commonmark', dict(html=True))
+        .enable('table')
+        .parse((root / 'docs/leaderboard/leaderboard.md').read_text())
+    )
+    tokens = [child for token in page for child in [token, *(token.children or [])]]
+    assert not [token for token in tokens if token.type in ('html_block', 'html_inline', 'image')]
+    assert not [token for token in tokens if 'javascript' in str(token.attrs) or token.content == 'c']
+    heading = next(token for token in tokens if token.type == 'inline' and 'with a.b=' in token.content)
+    assert '<img src=x> # [a](javascript:b)|`c`' in ''.join(child.content for child in heading.children)
+
+
+def test_many_seeds_have_a_name_that_a_file_can_have():
+    content = result(seeds=list(range(4_000_000_000, 4_000_000_100)))
+    names = [command.file_name(Result(**{k: v for k, v in r.items() if k != 'format'})) for r in (content, result())]
+    assert len(names[0]) < 200 and '-100seeds_' in names[0] and '-seed0-' in names[1]
+
+
+def test_files_of_the_page_are_whole_and_no_device_is_replaced(tmp_path):
+    root = repository(tmp_path, [])
+    (tmp_path / 'out').mkdir()
+    os.mkfifo(tmp_path / 'out' / 'index.html')
+    with pytest.raises(UserError, match=r'index.html: it is a device, FIFO'):
+        write(root, tmp_path / 'out', [])
+    assert [path.name for path in (tmp_path / 'out').iterdir()] == ['index.html']
+    assert (tmp_path / 'out' / 'index.html').is_fifo()
+    with pytest.raises(UserError, match='--base'):
+        write(root, tmp_path / 'new', [], base='https://x/)<b>')
 
 
 def test_work_directories(tmp_path):

@@ -1,6 +1,7 @@
 """Result files that a leaderboard takes, and the sentences that refuse the others."""
 
 import json
+import os
 
 import pytest
 
@@ -55,8 +56,9 @@ def test_a_missing_field_is_named(field):
         (dict(commit='main'), "commit must be 40 hexadecimal digits, with '-dirty' behind if files differed, or null"),
         (dict(date='21.11.2026'), "date must be a date as 2026-11-21, found '21.11.2026'"),
         (dict(date='2026-02-30'), 'date must be a date as 2026-11-21'),
-        (dict(seeds=[]), 'seeds must be a list of different whole numbers, found []'),
-        (dict(seeds=[1, 1]), 'seeds must be a list of different whole numbers, found [1, 1]'),
+        (dict(seeds=[]), 'seeds must be a list of different whole numbers from 0 to 4294967295, found []'),
+        (dict(seeds=[1, 1]), 'seeds must be a list of different whole numbers from 0 to 4294967295, found [1, 1]'),
+        (dict(seeds=[2**32]), 'seeds must be a list of different whole numbers from 0 to 4294967295'),
         (dict(threads=0), 'threads must be a whole number above 0, found 0'),
         (dict(machine={'gpu': 'H100'}), 'machine: cpu is missing'),
         (dict(machine='EPYC'), "machine must be an object, found 'EPYC'"),
@@ -118,6 +120,9 @@ def test_faults_are_named(changes, sentence):
         ('{"metrics": {"box AP": -Infinity}}', 'no valid JSON: -Infinity is no number'),
         ('{"threads": ' + '9' * 5000 + '}', 'no valid JSON: Exceeds the limit'),
         ('[' * 50_000, 'its brackets are nested too deep'),
+        (json.dumps(result(options={'a': json.loads('[' * 30 + ']' * 30)})), 'its brackets are nested too deep'),
+        (json.dumps(result(command='\ud800')), r'\ud800 is half of a character'),
+        (json.dumps({'\udfff': 1}), r'\udfff is half of a character'),
         (' ' * 100_001, '100001 bytes; a result file has at most 100000'),
         (b'\xff\xfe', 'no UTF-8 text (byte 0)'),
         (json.dumps(result()).replace('71.25', '1e999'), 'metrics: box AP must be a number, found inf'),
@@ -130,6 +135,22 @@ def test_files_that_hold_something_else(tmp_path, text, sentence):
         read_result(path, ZOO)
     assert sentence in str(refused.value) and str(refused.value).startswith(f'{path}: ')
     assert '\n' not in str(refused.value)
+
+
+def test_faults_of_strangers_are_few_and_fit_to_print(tmp_path):
+    names = {f'\x1b[31m{i}' + 'x' * 40: 1 for i in range(1000)}
+    with pytest.raises(UserError) as refused:
+        read_result(write(tmp_path / 'result\x1b[2J.json', result(**names)), ZOO)
+    lines = str(refused.value).splitlines()
+    assert len(lines) < 100 and lines[-1].endswith('and 950 more faults') and '\x1b' not in str(refused.value)
+
+
+@pytest.mark.parametrize('kind', ['fifo', 'device'])
+def test_what_has_no_end_is_not_read(tmp_path, kind):
+    path = tmp_path / 'result.json'
+    os.mkfifo(path) if kind == 'fifo' else path.symlink_to('/dev/zero')
+    with pytest.raises(UserError, match=f'{path}: it is a device, FIFO or socket'):
+        read_result(path, ZOO)
 
 
 def test_files_that_cannot_be_read(tmp_path):
