@@ -25,5 +25,7 @@ def printable(text: object, limit: int = 200) -> str:
         as ``\\x1b`` and the like; of a longer text, the first ``limit`` characters and how many there were.
     """
     text = text if isinstance(text, str) else str(text)
-    shown = ''.join(c if c.isprintable() else c.encode('unicode_escape', 'surrogatepass').decode() for c in text[:limit])
+    shown = ''.join(
+        c if c.isprintable() else c.encode('unicode_escape', 'surrogatepass').decode() for c in text[:limit]
+    )
     return shown if len(text) <= limit else f'{shown}... ({len(text):,} characters)'

@@ -121,35 +121,16 @@ def check_target(target: str | Path, is_folder: bool = False) -> Path:
     return target
 
 
-def _create(target: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
-    """A new file or folder next to the target, and its descriptor, locked: the lock tells others that we are alive."""
-    _remove_leftovers(target)
-    while True:
-        path = target.with_name(f'{_prefix(target)}{secrets.token_hex(8)}{_SUFFIX}')
-        create(path)
-        number = os.open(path, os.O_RDONLY)
-        # A shared lock, for which NFS asks for no right to write. A file system without locks refuses those that
-        # remove leftovers, too, so that nothing is removed there.
-        with suppress(OSError):
-            fcntl.flock(number, fcntl.LOCK_SH)
-        if path.exists():  # else another writer took it for a leftover before it was locked
-            return path, number
-        os.close(number)
+def remove_leftovers(folder: str | Path, target: str = '') -> None:
+    """Remove what killed writers of :func:`atomic_file` and :func:`atomic_folder` left in a folder.
 
-
-def _make_file(path: Path) -> None:
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-
-
-def _prefix(target: Path) -> str:
-    # Room for the rest of the name, and no character cut in two.
-    room = _LONGEST - len(f'..{"0" * 16}{_SUFFIX}')
-    return f'.{os.fsencode(target.name)[:room].decode(errors="ignore")}.'
-
-
-def _remove_leftovers(target: Path) -> None:
-    pattern = re.compile(re.escape(_prefix(target)) + '[0-9a-f]{16}' + re.escape(_SUFFIX))
-    for entry in [*os.scandir(target.parent)]:
+    Args:
+        folder: where to look.
+        target: name of the file or folder that they wrote. Default '': any.
+    """
+    prefix = re.escape(_prefix(target)) if target else r'\..+\.'
+    pattern = re.compile(prefix + '[0-9a-f]{16}' + re.escape(_SUFFIX))
+    for entry in [*os.scandir(folder)]:
         if pattern.fullmatch(entry.name) and not entry.is_symlink():
             path = Path(entry.path)
             try:
@@ -166,6 +147,32 @@ def _remove_leftovers(target: Path) -> None:
                 pass  # its writer is alive, or it is of another user
             finally:
                 os.close(number)
+
+
+def _create(target: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
+    """A new file or folder next to the target, and its descriptor, locked: the lock tells others that we are alive."""
+    remove_leftovers(target.parent, target.name)
+    while True:
+        path = target.with_name(f'{_prefix(target.name)}{secrets.token_hex(8)}{_SUFFIX}')
+        create(path)
+        number = os.open(path, os.O_RDONLY)
+        # A shared lock, for which NFS asks for no right to write. A file system without locks refuses those that
+        # remove leftovers, too, so that nothing is removed there.
+        with suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_SH)
+        if path.exists():  # else another writer took it for a leftover before it was locked
+            return path, number
+        os.close(number)
+
+
+def _make_file(path: Path) -> None:
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+
+
+def _prefix(name: str) -> str:
+    # Room for the rest of the name, and no character cut in two.
+    room = _LONGEST - len(f'..{"0" * 16}{_SUFFIX}')
+    return f'.{os.fsencode(name)[:room].decode(errors="ignore")}.'
 
 
 def _sync(path: Path) -> None:
