@@ -1,11 +1,13 @@
 """What all families share: one template of stem, stages and output norms, and the ways a user runs a backbone."""
 
+import logging
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from itertools import count, islice
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from mmengine.logging import print_log
@@ -14,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from ..errors import printable
 from ..layers import DropPath, Mlp
 from ..ops import backend, memory_format
-from .arguments import check, resolve_arch, split_init_cfg
+from .arguments import PUBLISHED_INIT, check, resolve_arch, resolve_init_cfg
 
 
 class Block(nn.Module):
@@ -130,8 +133,8 @@ class MLPBackbone(BaseModule):
         with_cp: recompute blocks in the backward pass to save memory. Default False.
         out_norm: give each output a norm of its own, as the published dense networks do. Default True.
         init_cfg: mmengine's initialisation config. ``dict(type='Pretrained', checkpoint=FILE_OR_URL, prefix=None,
-            ema=False)`` goes through :func:`mlp_backbones.checkpoints.load_published`. Default None: the paper's
-            initialisation.
+            ema=False, adapt_channels=False)`` goes through :func:`mlp_backbones.checkpoints.load_published`, when
+            ``init_weights()`` is called, as mmengine does before training. Default None: the paper's initialisation.
 
     Attributes:
         out_channels: width of each output.
@@ -188,8 +191,8 @@ class MLPBackbone(BaseModule):
         )
         for name, flag in dict(norm_eval=norm_eval, with_cp=with_cp, out_norm=out_norm).items():
             check(name, flag, 'True or False', isinstance(flag, bool))
-        other_cfg, self._pretrained = split_init_cfg(init_cfg)
-        super().__init__(init_cfg=other_cfg)
+        super().__init__(init_cfg=resolve_init_cfg(init_cfg))
+        self._awaits_weights = any(cfg['type'] == PUBLISHED_INIT for cfg in self.init_cfg or ())
 
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
@@ -264,6 +267,7 @@ class MLPBackbone(BaseModule):
             )
         if not torch.compiler.is_compiling():
             _say_backends(x.device.type)
+            self._warn_of_missing_weights()
         layout = memory_format(x)
         inner = self.memory_format if torch.is_grad_enabled() else self.inference_format or self.memory_format
         x = self.stem(x.contiguous(memory_format=inner))
@@ -345,17 +349,28 @@ class MLPBackbone(BaseModule):
         parts += [norm for i, norm in self.out_norms.items() if int(i) < self.frozen_stages]
         return parts
 
-    def init_weights(self) -> None:
-        """Applies ``init_cfg``; mmengine calls this once, before training.
+    def _warn_of_missing_weights(self) -> None:
+        """Warn once where ``init_cfg`` names a file that nothing loaded."""
+        if self._awaits_weights:
+            self._awaits_weights = False
+            warnings.warn(
+                f'this {type(self).__name__} runs with random weights: its init_cfg names the file '
+                f'{printable(self.init_cfg[-1]["checkpoint"], 500)}, which init_weights() loads; call it once',
+                stacklevel=3,
+            )
 
-        Raises:
-            CheckpointError: if the pretrained file cannot be had, is not safe, or does not fit.
-        """
-        first = not self.is_init
-        super().init_weights()
-        if first and self._pretrained:
-            from ..checkpoints import load_published  # not above: it knows the families
-
-            options = {key: self._pretrained[key] for key in ('prefix', 'ema') if key in self._pretrained}
-            report = load_published(self, self._pretrained['checkpoint'], **options)
-            print_log(str(report), logger='current')
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        """Log it where tensors are loaded that do not make a whole stem and stages; mmengine would go on with them."""
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        trunk = [prefix + name for name, _ in self.named_parameters() if name.startswith(('stem.', 'stages.'))]
+        found = sum(name in state_dict for name in trunk)
+        if found == len(trunk):
+            self._awaits_weights = False
+            return
+        print_log(
+            f'{found} of the {len(trunk)} parameters in stem and stages of {prefix}{type(self).__name__} are in the state '
+            f'dict that is being loaded; the others keep their values. Published weights, of a classifier, load with '
+            f"init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone",
+            logger='current',
+            level=logging.WARNING,
+        )

@@ -11,7 +11,6 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from mmengine import dist
-from torch import Tensor
 
 from ..errors import CheckpointError, CheckpointMissing
 
@@ -97,45 +96,6 @@ def _load(path: Path) -> object:
         if not isinstance(content, Mapping) or 'message_hub' not in content:
             raise error
         return content
-
-
-def find_state_dict(content: Mapping, prefix: str | None = None, ema: bool = False) -> dict[str, Tensor]:
-    """Finds the tensors in what a file holds.
-
-    They lie under ``state_dict`` (detectors, segmentors, mmengine) or ``model`` (AS-MLP, CycleMLP, Hire-MLP), or are
-    the whole file (ConvMLP). DDP's ``module.`` is dropped.
-
-    Args:
-        content: what a file holds.
-        prefix: only tensors below this one, without it; '' for all, as they are named. Default None: all, with
-            ``backbone.`` taken off.
-        ema: take the moving average of the weights, which lies under ``model_ema`` (Hire-MLP) or ``state_dict_ema``
-            (timm). Default False.
-
-    Returns:
-        Tensors by name.
-
-    Raises:
-        CheckpointError: if there are no tensors, none below ``prefix``, or no moving average where it is asked for.
-    """
-    keys = ('model_ema', 'state_dict_ema') if ema else ('state_dict', 'model')
-    key = next((key for key in keys if isinstance(content.get(key), Mapping)), None)
-    if ema and key is None:
-        raise CheckpointError(f'ema=True, but the checkpoint holds no model_ema, only {", ".join(map(str, content))}')
-    content = content[key] if key else content
-    state = {str(k).removeprefix('module.'): v for k, v in content.items() if isinstance(v, Tensor)}
-    if not state:
-        raise CheckpointError(f'the checkpoint holds no tensors, only {", ".join(map(str, content)) or "nothing"}')
-    if prefix == '':
-        return state
-    if prefix is None:
-        return {k.removeprefix('backbone.'): v for k, v in state.items()}
-    prefix = prefix.rstrip('.') + '.'
-    below = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    if not below:
-        tops = sorted({k.split('.')[0] for k in state})
-        raise CheckpointError(f'prefix={prefix!r} is not in the checkpoint, whose tensors begin with {", ".join(tops)}')
-    return below
 
 
 def _fetch(url: str) -> Path:

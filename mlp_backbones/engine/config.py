@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from mmengine.runner import find_latest_checkpoint
 
+from ..checkpoints import install_loader
 from ..errors import UserError
 from .provenance import config_hash
 
@@ -80,6 +81,7 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
     Raises:
         UserError: if there is no such config (the sentence names the nearest ones), or it has no place for an option.
     """
+    install_loader()
     path = Path(name)
     if not path.is_file():
         names = {p.stem: p for p in sorted(configs.rglob('*.py')) if '_base_' not in p.parts}
