@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS
+from mmengine.registry import DATASETS, MODELS
 from torch import nn
 
 import mlp_backbones as mb
@@ -13,6 +13,15 @@ from mlp_backbones.engine import UserError, build_runner
 from tests.backbones.slim import slim
 
 SGD = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
+
+
+@DATASETS.register_module()
+class FlatImages:
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return dict(inputs=torch.full((3, 64, 64), float(index)))
 
 
 @MODELS.register_module()
@@ -30,7 +39,6 @@ class SlimDetector(BaseModel):
 
 def train(folder: Path, epochs=1, flexible=False, model=None, **kwargs):
     """The runner after a training of real batches, as tools/train.py does it."""
-    data = [dict(inputs=torch.full((3, 64, 64), float(i))) for i in range(4)]
     config = Config(
         dict(
             model=model or dict(type='SlimDetector'),
@@ -39,7 +47,10 @@ def train(folder: Path, epochs=1, flexible=False, model=None, **kwargs):
             env_cfg=dict(dist_cfg=dict(backend='gloo')),
             experiment_name=f'{folder.name}_{len(list(folder.rglob("*")))}',
             train_dataloader=dict(
-                batch_size=2, num_workers=0, dataset=data, sampler=dict(type='DefaultSampler', shuffle=False)
+                batch_size=2,
+                num_workers=0,
+                dataset=dict(type='FlatImages'),
+                sampler=dict(type='DefaultSampler', shuffle=False),
             ),
             train_cfg=dict(by_epoch=True, max_epochs=epochs),
             optim_wrapper=dict(SGD, type='OptimWrapper') if flexible else SGD,
@@ -49,7 +60,6 @@ def train(folder: Path, epochs=1, flexible=False, model=None, **kwargs):
             **kwargs,
         )
     )
-    config.train_dataloader.dataset = data
     runner = build_runner(config)
     runner.train()
     return runner
