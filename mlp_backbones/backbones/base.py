@@ -368,9 +368,9 @@ class MLPBackbone(BaseModule):
             self._awaits_weights = False
             return
         print_log(
-            f'{found} of the {len(trunk)} parameters in stem and stages of {prefix}{type(self).__name__} are in the state '
-            f'dict that is being loaded; the others keep their values. Published weights, of a classifier, load with '
-            f"init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone",
+            f'{found} of the {len(trunk)} parameters in stem and stages of {prefix}{type(self).__name__} are in the '
+            f'state dict that is being loaded; the others keep their values. Published weights, of a classifier, '
+            f"load with init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone",
             logger='current',
             level=logging.WARNING,
         )

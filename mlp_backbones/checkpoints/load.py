@@ -43,8 +43,9 @@ class LoadReport:
     def __str__(self) -> str:
         total = len(self.loaded) + len(self.missing)
         return (
-            f'{printable(self.source, 500)}: loaded {len(self.loaded)} of {total} tensors ({len(self.reshaped)} reshaped); '
-            f'missing: {_summary(self.missing)}; unexpected: {_summary(self.unexpected)}'
+            f'{printable(self.source, 500)}: loaded {len(self.loaded)} of {total} tensors '
+            f'({len(self.reshaped)} reshaped); missing: {_summary(self.missing)}; '
+            f'unexpected: {_summary(self.unexpected)}'
             + (f'; not finite: {_summary(self.nonfinite)}' if self.nonfinite else '')
             + (f'; adapted from RGB to the channels of the images: {list_names(self.adapted)}' if self.adapted else '')
         )

@@ -8,8 +8,8 @@ import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.registry import WEIGHT_INITIALIZERS
-from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from ..errors import CheckpointMissing, printable
 from .load import load_published

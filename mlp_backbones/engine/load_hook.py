@@ -99,8 +99,9 @@ def _check_trunk(
     wrong = [misfits[name] for name in trunk if name in misfits]
     if wrong:
         raise CheckpointError(
-            f'load_from={source} does not fit: {len(trunk) - len(wrong)} of the {len(trunk)} tensors in stem and stages '
-            f'of {prefix}{type(backbone).__name__} are in it, e.g. it {wrong[0]}; it holds {list_names(given, 2)}. '
-            f'load_from takes checkpoints of the whole model; give weights of a backbone or classifier as '
+            f'load_from={source} does not fit: {len(trunk) - len(wrong)} of the {len(trunk)} tensors in stem and '
+            f'stages of {prefix}{type(backbone).__name__} are in it, e.g. it {wrong[0]}; it '
+            f'holds {list_names(given, 2)}. load_from takes checkpoints of the whole '
+            f'model; give weights of a backbone or classifier as '
             f"init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone"
         )

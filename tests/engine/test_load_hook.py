@@ -115,8 +115,8 @@ def test_load_from_needs_the_whole_trunk(trained, tmp_path, layout):
 
 def test_resume_needs_the_very_model_and_the_state_of_a_training(trained, tmp_path):
     path, flexible = trained
+    model = dict(type='SlimDetector', classes=5)
     with pytest.raises(CheckpointError, match=r'in 2 places, e\.g\. it holds head\.weight as \[3, 20\]'):
-        model = dict(type='SlimDetector', classes=5)
         train(tmp_path, 2, flexible, model, load_from=str(path), resume=True)
     content = torch.load(path, weights_only=False)
     del content['optimizer'], content['meta']['iter']
