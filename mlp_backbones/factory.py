@@ -20,7 +20,8 @@ def build_backbone(name: str, **kwargs: Any) -> MLPBackbone:
 
     Returns:
         A plain ``nn.Module``, with ``out_channels`` and ``out_strides``. It maps images ``[B, C, H, W]`` to a tuple
-        of maps. With a ``Pretrained`` ``init_cfg``, ``init_weights()`` loads the file, as in mmengine.
+        of maps. With a ``Pretrained`` ``init_cfg``, ``init_weights()`` loads the file, as in mmengine; a
+        network that runs before it was called warns once.
 
     Raises:
         ValueError: if there is no such family or arch; the sentence names all there are, and the nearest one.

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from mlp_backbones.checkpoints import CheckpointError, convert, inspect, read_checkpoint
+from mlp_backbones.checkpoints.state_dict import list_names
 from mlp_backbones.errors import UserError
 from mlp_backbones.files import atomic_file, check_target
 
@@ -25,6 +26,7 @@ def parse_args() -> argparse.Namespace:
         '(default: mmpretrain)',
     )
     parser.add_argument('--ema', action='store_true', help='take the moving average of the weights (model_ema)')
+    parser.add_argument('--prefix', help='take what lies below this prefix (default: found by itself)')
     parser.add_argument('--inspect', action='store_true', help='write nothing, print what the file is')
     args = parser.parse_args()
     if not args.inspect and args.dst is None:
@@ -41,17 +43,17 @@ def main() -> None:
             check_target(args.dst)
         content = read_checkpoint(args.src)
         if args.inspect:
-            for fact, value in inspect(content):
+            for fact, value in inspect(content, args.prefix):
                 print(f'{fact:<12} {value}')
             return
-        new, identity, dropped = convert(content, args.to, args.ema)
+        new, identity, dropped = convert(content, args.to, args.ema, args.prefix)
         buffer = BytesIO()
         torch.save(new, buffer)
         with atomic_file(args.dst) as aside:
             aside.write_bytes(buffer.getbuffer())
     except (UserError, CheckpointError, OSError) as error:
         sys.exit(f'error: {error}')
-    left_out = f'; left out: {", ".join(dropped)}' if dropped else ''
+    left_out = f'; left out: {list_names(dropped, 10)}' if dropped else ''
     print(f'{args.dst}: {identity} in {args.to} names, {len(identity.names)} tensors of the backbone{left_out}')
 
 

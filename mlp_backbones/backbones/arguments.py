@@ -174,6 +174,10 @@ def _names(family: type) -> list[str]:
     return list(names)
 
 
+# The name in mmengine's registry of the initializer that loads weights; its class lies above the backbones.
+PUBLISHED_INIT = 'PublishedInit'
+
+
 def check(name: str, value: object, allowed: str, ok: bool) -> None:
     if not ok:
         raise ValueError(f'{name}={value!r} is not valid: {name} must be {allowed}')
@@ -220,18 +224,21 @@ def resolve_arch(family: type, arch: str | dict) -> tuple[str, dict]:
     return 'custom', custom
 
 
-def split_init_cfg(init_cfg: dict | list[dict] | None) -> tuple[list[dict] | None, dict | None]:
-    """Takes the `Pretrained` entry out of an mmengine ``init_cfg``: (all others, that entry)."""
+def resolve_init_cfg(init_cfg: dict | list[dict] | None) -> list[dict] | None:
+    """Put the `Pretrained` entry of an mmengine ``init_cfg`` last, for the initializer of this package."""
     cfgs = [init_cfg] if isinstance(init_cfg, dict) else list(init_cfg or ())
     pretrained = [cfg for cfg in cfgs if _is_pretrained(cfg)]
     check('init_cfg', init_cfg, 'a dict or list of dicts with at most one of type Pretrained', len(pretrained) < 2)
-    if pretrained:
-        extra = sorted(set(pretrained[0]) - {'type', 'checkpoint', 'prefix', 'ema'})
-        check('init_cfg', init_cfg, 'dict(type="Pretrained", checkpoint=..., prefix=..., ema=...)', not extra)
-        check('init_cfg', init_cfg, 'given a checkpoint (a file or URL)', bool(pretrained[0].get('checkpoint')))
-    return [cfg for cfg in cfgs if not _is_pretrained(cfg)] or None, pretrained[0] if pretrained else None
+    for cfg in pretrained:
+        extra = sorted(set(cfg) - {'type', 'checkpoint', 'prefix', 'ema', 'adapt_channels'})
+        allowed = 'dict(type="Pretrained", checkpoint=..., prefix=..., ema=..., adapt_channels=...)'
+        check('init_cfg', init_cfg, allowed, not extra)
+        check('init_cfg', init_cfg, 'given a checkpoint (a file or URL)', bool(cfg.get('checkpoint')))
+    others = [cfg for cfg in cfgs if not _is_pretrained(cfg)]
+    return [*others, *(dict(cfg, type=PUBLISHED_INIT) for cfg in pretrained)] or None
 
 
 def _is_pretrained(cfg: dict) -> bool:
     kind = cfg.get('type')
-    return (kind if isinstance(kind, str) else getattr(kind, '__name__', '')) in ('Pretrained', 'PretrainedInit')
+    name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+    return name.rpartition('.')[2] in ('Pretrained', 'PretrainedInit', PUBLISHED_INIT)

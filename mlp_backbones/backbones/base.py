@@ -1,6 +1,8 @@
 """What all families share: one template of stem, stages and output norms, and the ways a user runs a backbone."""
 
+import logging
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
@@ -15,9 +17,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from ..errors import printable
 from ..layers import DropPath, Mlp
 from ..ops import backend, contiguous, fx_leaf, is_captured, is_transformed, memory_format
-from .arguments import check, check_call, check_names, resolve_arch, split_init_cfg
+from .arguments import PUBLISHED_INIT, check, check_call, check_names, resolve_arch, resolve_init_cfg
 
 
 class Block(nn.Module):
@@ -174,8 +177,8 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         with_cp: recompute blocks in the backward pass to save memory. Default False.
         out_norm: give each output a norm of its own, as the published dense networks do. Default True.
         init_cfg: mmengine's initialisation config. ``dict(type='Pretrained', checkpoint=FILE_OR_URL, prefix=None,
-            ema=False)`` goes through :func:`mlp_backbones.checkpoints.load_published`. Default None: the paper's
-            initialisation.
+            ema=False, adapt_channels=False)`` goes through :func:`mlp_backbones.checkpoints.load_published`, when
+            ``init_weights()`` is called, as mmengine does before training. Default None: the paper's initialisation.
 
     Attributes:
         out_channels: width of each output.
@@ -235,8 +238,8 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         )
         for name, flag in dict(norm_eval=norm_eval, with_cp=with_cp, out_norm=out_norm).items():
             check(name, flag, 'True or False', isinstance(flag, bool))
-        other_cfg, self._pretrained = split_init_cfg(init_cfg)
-        super().__init__(init_cfg=other_cfg)
+        super().__init__(init_cfg=resolve_init_cfg(init_cfg))
+        self._awaits_weights = any(cfg['type'] == PUBLISHED_INIT for cfg in self.init_cfg or ())
 
         self.in_channels = in_channels
         self.out_indices = tuple(out_indices)
@@ -305,6 +308,8 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         The outputs are contiguous, or in ``torch.channels_last`` where the image is.
         """
         _check_image(x, type(self).__name__, self.in_channels)
+        if not torch.compiler.is_compiling():
+            self._warn_of_missing_weights()
         layout = _memory_format(x)
         inner = self.memory_format if torch.is_grad_enabled() else self.inference_format or self.memory_format
         x = self.stem(contiguous(x, inner))
@@ -391,17 +396,28 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         parts += [norm for i, norm in self.out_norms.items() if int(i) < self.frozen_stages]
         return parts
 
-    def init_weights(self) -> None:
-        """Applies ``init_cfg``; mmengine calls this once, before training.
+    def _warn_of_missing_weights(self) -> None:
+        """Warn once where ``init_cfg`` names a file that nothing loaded."""
+        if self._awaits_weights:
+            self._awaits_weights = False
+            warnings.warn(
+                f'this {type(self).__name__} runs with random weights: its init_cfg names the file '
+                f'{printable(self.init_cfg[-1]["checkpoint"], 500)}, which init_weights() loads; call it once',
+                stacklevel=3,
+            )
 
-        Raises:
-            CheckpointError: if the pretrained file cannot be had, is not safe, or does not fit.
-        """
-        first = not self.is_init
-        super().init_weights()
-        if first and self._pretrained:
-            from ..checkpoints import load_published  # not above: it knows the families
-
-            options = {key: self._pretrained[key] for key in ('prefix', 'ema') if key in self._pretrained}
-            report = load_published(self, self._pretrained['checkpoint'], **options)
-            print_log(str(report), logger='current')
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
+        """Log it where tensors are loaded that do not make a whole stem and stages; mmengine would go on with them."""
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        trunk = [prefix + name for name, _ in self.named_parameters() if name.startswith(('stem.', 'stages.'))]
+        found = sum(name in state_dict for name in trunk)
+        if found == len(trunk):
+            self._awaits_weights = False
+            return
+        print_log(
+            f'{found} of the {len(trunk)} parameters in stem and stages of {prefix}{type(self).__name__} are in the '
+            f'state dict that is being loaded; the others keep their values. Published weights, of a classifier, '
+            f"load with init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone",
+            logger='current',
+            level=logging.WARNING,
+        )

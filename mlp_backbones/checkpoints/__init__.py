@@ -3,7 +3,9 @@
 from .convert import convert, inspect
 from .identify import Identity, identify
 from .load import LoadReport, load_published, load_trained
-from .read import CheckpointError, CheckpointMissing, find_state_dict, read_checkpoint
+from .loader import install_loader
+from .read import CheckpointError, CheckpointMissing, read_checkpoint
+from .state_dict import find_state_dict
 
 __all__ = [
     'CheckpointError',
@@ -14,6 +16,7 @@ __all__ = [
     'find_state_dict',
     'identify',
     'inspect',
+    'install_loader',
     'load_published',
     'load_trained',
     'read_checkpoint',

@@ -1,20 +1,23 @@
 """From published files to OpenMMLab's and back."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from ..backbones import FAMILIES
+from ..errors import CheckpointError, printable
 from .identify import Identity, identify, last_stage
 from .key_maps import is_constant, is_published, official_names, official_tensors
-from .read import CheckpointError, find_state_dict
+from .state_dict import find_state_dict, is_finite, list_names
 
 Layout = Literal['mmpretrain', 'backbone', 'official']
 
 
-def convert(content: Mapping, to: Layout = 'mmpretrain', ema: bool = False) -> tuple[dict, Identity, tuple[str, ...]]:
+def convert(
+    content: Mapping, to: Layout = 'mmpretrain', ema: bool = False, prefix: str | None = None
+) -> tuple[dict, Identity, tuple[str, ...]]:
     """Renames and reshapes the tensors of a checkpoint; no value changes.
 
     Args:
@@ -23,20 +26,21 @@ def convert(content: Mapping, to: Layout = 'mmpretrain', ema: bool = False) -> t
             ``Pretrained`` and ``prefix='backbone.'``, for all else; ``'backbone'``: ``state_dict`` of the backbone
             alone; ``'official'``: what the published code loads, constants included. Default ``'mmpretrain'``.
         ema: convert the moving average of the weights that the file holds beside them. Default False.
+        prefix: convert what lies below this prefix. Default None: found by itself.
 
     Returns:
         (content of the new file, what network it is, names of the tensors that were left out).
 
     Raises:
-        CheckpointError: if the tensors are of no network of this package, or of one that has no official layout, if
-            that is asked for.
+        CheckpointError: if the tensors are of no network of this package, of several below other prefixes, or of one
+            that has no official layout, if that is asked for.
     """
-    state = find_state_dict(content, ema=ema)
+    state = find_state_dict(content, prefix, ema)
     identity = identify(state)
     if identity is None:
         raise CheckpointError(
             f'the checkpoint holds no network of this package ({", ".join(FAMILIES)}): its tensors are named '
-            f'{", ".join(list(state)[:3])}, ...'
+            f'{list_names(state, 3)}'
         )
     if to == 'official' and not is_published(identity.family):
         raise CheckpointError(
@@ -88,28 +92,28 @@ def _head_keys(part: str) -> tuple[str, str]:
     return f'head.{part}', f'head.fc.{part}'
 
 
-def inspect(content: Mapping) -> list[tuple[str, str]]:
-    """Says what a checkpoint is, as (fact, value) pairs.
+def inspect(content: Mapping, prefix: str | None = None) -> list[tuple[str, str]]:
+    """Describe a checkpoint, as (fact, value) pairs.
 
     Args:
         content: what a file holds, as :func:`read_checkpoint` gives it.
+        prefix: describe what lies below this prefix. Default None: found by itself.
 
     Raises:
-        CheckpointError: if it holds no tensors.
+        CheckpointError: if it holds no tensors, or networks below several prefixes.
     """
-    state = find_state_dict(content)
+    state = find_state_dict(content, prefix)
     identity = identify(state)
-    floats = {key: tensor for key, tensor in state.items() if tensor.is_floating_point()}
-    nonfinite = [key for key, tensor in floats.items() if not torch.isfinite(tensor).all()]
+    nonfinite = [key for key, tensor in state.items() if not is_finite(tensor)]
     head = next((state[key] for key in _head_keys('weight') if key in state), None)
     facts = [
         ('network', str(identity or 'none of this package')),
         ('names', '-' if identity is None else 'of this package' if identity.own else 'as published'),
         ('tensors', f'{len(state)}, {sum(tensor.numel() for tensor in state.values()):,} numbers'),
         ('types', ', '.join(sorted({str(tensor.dtype).removeprefix('torch.') for tensor in state.values()}))),
-        ('not finite', ', '.join(nonfinite) or 'none'),
+        ('not finite', list_names(nonfinite) or 'none'),
         ('classes', '-' if head is None else str(head.shape[0])),
-        ('extras', ', '.join(_extras(content)) or 'none'),
+        ('extras', list_names(_extras(content), 20) or 'none'),
     ]
     if identity:
         rest = [k for k in state if k not in identity.names.values() and not is_constant(identity.family, k)]
@@ -122,11 +126,13 @@ def _extras(content: Mapping) -> list[str]:
     extras = []
     for key, value in content.items():
         if key not in ('model', 'state_dict') and not isinstance(value, Tensor):
-            short = isinstance(value, (int, float, str)) and len(str(value)) < 40
-            extras.append(f'{key} ({value if short else type(value).__name__})')
+            short = isinstance(value, (bool, float)) or (isinstance(value, int) and abs(value) < 10**30)
+            short = short or (isinstance(value, str) and len(value) < 40)
+            name = printable(key, 60) if isinstance(key, str) else type(key).__name__
+            extras.append(f'{name} ({printable(value) if short else type(value).__name__})')
     return extras
 
 
 def _tops(keys: list[str]) -> str:
-    tops = dict.fromkeys(key.split('.')[0] for key in keys)
-    return ', '.join(f'{top} ({sum(key.split(".")[0] == top for key in keys)})' for top in tops) or 'nothing'
+    tops = Counter(key.split('.')[0] for key in keys)
+    return list_names([f'{printable(top, 60)} ({count})' for top, count in tops.items()], 10) or 'nothing'

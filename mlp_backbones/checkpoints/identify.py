@@ -48,7 +48,8 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
         The identity, or None if no family here has such names.
     """
     own = is_own(state)
-    depth = min(1 + max((int(n) for name in state for n in re.findall(r'\d+', name)), default=0), 99)
+    numbers = (int(n) for name in state for n in re.findall(r'\b\d{1,3}\b', name))
+    depth = min(1 + max(numbers, default=0), 99)
     found: list[Identity] = []
     for family in FAMILIES:
         if own:
@@ -65,6 +66,40 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
     trunk = {name: squeezed(state[given]) for name, given in best.names.items() if name.startswith('stages.')}
     arch = next((arch for arch in FAMILIES[best.family].variants if _trunk(best.family, arch) == trunk), None)
     return Identity(best.family, arch, own, best.names)
+
+
+def network_prefixes(names: Iterable[str]) -> list[str]:
+    """Where networks of this package begin: what stands before the names of a stem and of stages, e.g. ``backbone.``.
+
+    Args:
+        names: of tensors, named as here or as published.
+
+    Returns:
+        The prefixes, in order, each with its dot or empty.
+    """
+    roots = _roots()
+    part = re.compile(rf'(?:^|(?<=\.))({"|".join(sorted(set(chain(*roots))))})\.')
+    tops: dict[str, set[str]] = {}
+    for name in names:
+        # No network has such names, and each of their parts would be looked at.
+        if len(name) < 500:
+            for match in part.finditer(name):
+                tops.setdefault(name[: match.start()], set()).add(match[1])
+    return [prefix for prefix, found in tops.items() if any({*root} <= found for root in roots)]
+
+
+@lru_cache
+def _roots() -> frozenset[tuple[str, str]]:
+    """First parts of the names of stem and stages that make a network, here and as published."""
+    roots = {('stem', 'stages')}
+    for family in FAMILIES:
+        for names in _possible_names(family, 1):
+            stem, stages = (
+                {given.split('.')[0] for name, given in names.items() if name.startswith(part)}
+                for part in ('stem.', 'stages.')
+            )
+            roots |= {(s, t) for s in stem for t in stages}
+    return frozenset(roots)
 
 
 def is_own(names: Iterable[str]) -> bool:
@@ -92,7 +127,7 @@ def squeezed(tensor: Tensor) -> tuple[int, ...]:
 
 def _kind(name: str) -> str:
     """A name without the numbers of stages, blocks and the like."""
-    return re.sub(r'\.\d+(?=\.)', '.#', name)
+    return re.sub(r'\.[0-9]{1,3}(?=\.)', '.#', name)
 
 
 @lru_cache

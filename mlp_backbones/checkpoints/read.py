@@ -2,12 +2,9 @@
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
-
-from torch import Tensor
 
 from ..errors import CheckpointError, CheckpointMissing, printable
 from .download import check_hash, fetch, shown_address
@@ -82,42 +79,3 @@ def _local_path(text: str, name: str, scheme: str | None) -> Path:
         reason = printable(getattr(error, 'strerror', None) or error)
         raise CheckpointMissing(f'cannot read checkpoint {name}: {reason}; give the path of a .pth file') from error
     return path
-
-
-def find_state_dict(content: Mapping, prefix: str | None = None, ema: bool = False) -> dict[str, Tensor]:
-    """Finds the tensors in what a file holds.
-
-    They lie under ``state_dict`` (detectors, segmentors, mmengine) or ``model`` (AS-MLP, CycleMLP, Hire-MLP), or are
-    the whole file (ConvMLP). DDP's ``module.`` is dropped.
-
-    Args:
-        content: what a file holds.
-        prefix: only tensors below this one, without it; '' for all, as they are named. Default None: all, with
-            ``backbone.`` taken off.
-        ema: take the moving average of the weights, which lies under ``model_ema`` (Hire-MLP) or ``state_dict_ema``
-            (timm). Default False.
-
-    Returns:
-        Tensors by name.
-
-    Raises:
-        CheckpointError: if there are no tensors, none below ``prefix``, or no moving average where it is asked for.
-    """
-    keys = ('model_ema', 'state_dict_ema') if ema else ('state_dict', 'model')
-    key = next((key for key in keys if isinstance(content.get(key), Mapping)), None)
-    if ema and key is None:
-        raise CheckpointError(f'ema=True, but the checkpoint holds no model_ema, only {", ".join(map(str, content))}')
-    content = content[key] if key else content
-    state = {str(k).removeprefix('module.'): v for k, v in content.items() if isinstance(v, Tensor)}
-    if not state:
-        raise CheckpointError(f'the checkpoint holds no tensors, only {", ".join(map(str, content)) or "nothing"}')
-    if prefix == '':
-        return state
-    if prefix is None:
-        return {k.removeprefix('backbone.'): v for k, v in state.items()}
-    prefix = prefix.rstrip('.') + '.'
-    below = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    if not below:
-        tops = sorted({k.split('.')[0] for k in state})
-        raise CheckpointError(f'prefix={prefix!r} is not in the checkpoint, whose tensors begin with {", ".join(tops)}')
-    return below

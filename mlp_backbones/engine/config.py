@@ -13,6 +13,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
+from ..checkpoints import install_loader
 from ..errors import UserError
 from .provenance import config_hash
 from .resume import newest_checkpoint
@@ -82,6 +83,7 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
     Raises:
         UserError: if there is no such config (the sentence names the nearest ones), or it has no place for an option.
     """
+    install_loader()
     path = Path(name)
     if not path.is_file():
         names = {p.stem: p for p in sorted(configs.rglob('*.py')) if '_base_' not in p.parts}

@@ -19,15 +19,17 @@ from mmengine.runner import FlexibleRunner, Runner
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.data import dataloader
 
-from ..errors import printable
+from ..checkpoints import install_loader
+from ..errors import UserError, printable
 from ..registry import HOOKS
-from .config import UserError
 from .data import CheckedData
+from .load_hook import LoadHook
 from .resume import WholeCheckpoints
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _PAGES = ('Config:', 'Hooks will be executed', '\n-----')
+_UNSAFE_STRATEGIES = ('DeepSpeedStrategy', 'ColossalAIStrategy')
 # How gloo and NCCL word it when a process at the other end is gone or silent.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_HINT = 'make room, then go on with the same command and --resume'
@@ -35,19 +37,24 @@ _LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|Timed out wait
 
 
 class TerminalRunner(CheckedData, WholeCheckpoints, Runner):
-    """mmengine's Runner, with five differences.
+    """mmengine's Runner, with six differences.
 
-    Environment, config and hook lists go to the log file alone. Without a GPU several processes talk through gloo. And
-    where the connection to another process breaks off, or no batch can be had, hooks are told (``after_lost_process``,
-    ``after_lost_batch``). Faults of data sets and annotation files are one sentence. Checkpoints are written whole or
-    not at all.
+    Files are read safely, and a checkpoint that does not fit is refused (:class:`.LoadHook`). Environment, config and
+    hook lists go to the log file alone. Without a GPU several processes talk through gloo. And where the connection to
+    another process breaks off, or no batch can be had, hooks are told (``after_lost_process``, ``after_lost_batch``).
+    Faults of data sets and annotation files are one sentence. Checkpoints are written whole or not at all.
     """
 
     def setup_env(self, env_cfg: dict) -> None:
+        install_loader()
         _join(self.launcher, env_cfg)
         if self.on_cpus:
             self.cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
         super().setup_env(env_cfg)
+
+    def register_hooks(self, *args, **kwargs) -> None:
+        super().register_hooks(*args, **kwargs)
+        self.register_hook(LoadHook())
 
     @property
     def on_cpus(self) -> bool:
@@ -91,16 +98,26 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
     """The runner of a prepared config: :class:`TerminalRunner`, or the one that its ``runner_type`` names.
 
     Raises:
-        UserError: if there are several processes, and too few GPUs for the launcher.
+        UserError: if there are several processes, and too few GPUs for the launcher, or if it would load a checkpoint
+            with a strategy whose own loader runs what is in files.
     """
     if not torch.cuda.is_available():
         _keep_freed_memory()
     if not config.get('runner_type'):
         return TerminalRunner.from_cfg(config)
+    kind = (config.get('strategy') or {}).get('type')
+    kind = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+    if kind.rpartition('.')[2] in _UNSAFE_STRATEGIES and (config.get('resume') or config.get('load_from')):
+        raise UserError(
+            f'{kind} reads checkpoints with a loader of its own, which can run code from them: '
+            f'leave resume and load_from out, or train with DDPStrategy or FSDPStrategy'
+        )
+    install_loader()
     _join(config.launcher, config.get('env_cfg', {}))
-    if config.runner_type == 'FlexibleRunner' and _writes_one_file(config.get('strategy')):
-        return WholeFlexibleRunner.from_cfg(config)
-    return RUNNERS.build(config)
+    is_whole = config.runner_type == 'FlexibleRunner' and _writes_one_file(config.get('strategy'))
+    runner = WholeFlexibleRunner.from_cfg(config) if is_whole else RUNNERS.build(config)
+    runner.register_hook(LoadHook())
+    return runner
 
 
 def _writes_one_file(strategy: dict | None) -> bool:

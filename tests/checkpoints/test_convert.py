@@ -121,8 +121,17 @@ def test_moving_averages_are_taken_when_asked_for():
     assert (convert(content, ema=True)[0]['state_dict']['head.fc.bias'] == 1).all()
     with pytest.raises(CheckpointError, match='holds no model_ema, only model'):
         load_published(net, {'model': state}, ema=True)
-    backbone = dict(type='Pretrained', checkpoint='a.pth', ema=True)
-    assert mb.build_backbone('HireMLP', arch='tiny', init_cfg=backbone)._pretrained == backbone
+
+
+def test_the_moving_average_of_mmengines_hook_is_where_it_puts_it():
+    # Its EMAHook swaps the two when it saves; another program's file has them under the names that they have.
+    average, weights = torch.ones(1), torch.zeros(1)
+    swapped = {'state_dict': {'w': average}, 'ema_state_dict': {'module.w': weights}, 'meta': {'mmengine_version': '1'}}
+    assert find_state_dict(swapped, ema=True)['w'] == find_state_dict(swapped)['w'] == 1
+    other = {'state_dict': {'w': weights}, 'ema_state_dict': {'module._orig_mod.w': average, 'steps': torch.ones(())}}
+    assert find_state_dict(other, ema=True)['w'] == 1 and find_state_dict(other)['w'] == 0
+    with pytest.raises(CheckpointError, match='ema=True'):
+        find_state_dict({'state_dict_ema': {'w': average}})
 
 
 @pytest.mark.parametrize(
