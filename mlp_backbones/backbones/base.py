@@ -98,8 +98,8 @@ class _StateKept:
 
 
 @cache
-def _say_backends(device: str) -> None:
-    forms = ', '.join(f'{op} {form}' for op, form in backend(device).items())
+def _say_backends(device: str, operators: tuple[str, ...]) -> None:
+    forms = ', '.join(f'{op} {form}' for op, form in backend(device).items() if op in operators)
     print_log(f'mlp_backbones on {device} runs its operators as: {forms} (mlp_backbones.ops.backend)', logger='current')
 
 
@@ -143,6 +143,7 @@ class MLPBackbone(BaseModule):
 
     variants: ClassVar[dict[str, dict]]
     arch_defaults: ClassVar[dict] = {}
+    operators: ClassVar[tuple[str, ...]] = ()  # those of mlp_backbones.ops.backend that the family runs
     # channels_last where LayerNorm runs over channels, which lie side by side in it.
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
     inference_format: ClassVar[torch.memory_format | None] = None  # where another one is faster without gradients
@@ -262,8 +263,8 @@ class MLPBackbone(BaseModule):
                 f'{type(self).__name__} takes images [B, {self.in_channels}, H, W], got {list(x.shape)}; '
                 f'set in_channels for images of another kind'
             )
-        if not torch.compiler.is_compiling():
-            _say_backends(x.device.type)
+        if self.operators and not torch.compiler.is_compiling():
+            _say_backends(x.device.type, self.operators)
         layout = memory_format(x)
         inner = self.memory_format if torch.is_grad_enabled() else self.inference_format or self.memory_format
         x = self.stem(x.contiguous(memory_format=inner))

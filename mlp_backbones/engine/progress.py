@@ -24,7 +24,8 @@ from .data import CheckedData
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_PAGES = ('Config:', 'Hooks will be executed', '\n-----')
+# The last two are of mmengine about its own hooks.
+_PAGES = ('Config:', 'Hooks will be executed', '\n-----', '"FileClient" will be', '"HardDiskBackend" is the alias')
 # How gloo and NCCL word it when a process at the other end is gone or silent.
 _LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|Timed out waiting|NCCL')
 
