@@ -5,11 +5,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.registry import MODELS, init_default_scope
-
 import mlp_backbones as mb
 from mlp_backbones.checkpoints import CheckpointError, load_published, load_trained
 from mlp_backbones.engine import UserError, load_config
+from mlp_backbones.engine.config import build_model
 from mlp_backbones.engine.export import SegmentorGraph, export_graph
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
@@ -42,9 +41,7 @@ def main() -> None:
                 print(load_published(model, args.checkpoint))
         else:
             config = load_config(args.model, CONFIGS)
-            init_default_scope(config.get('default_scope', 'mmengine'))
-            config.model.get('backbone', {}).pop('init_cfg', None)
-            model = MODELS.build(config.model)
+            model = build_model(config)
             if args.checkpoint:
                 load_trained(model, args.checkpoint)
             if args.backbone:

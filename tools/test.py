@@ -8,6 +8,7 @@ from pathlib import Path
 from mlp_backbones.checkpoints import CheckpointError, load_trained
 from mlp_backbones.engine import TerminalRunner, UserError, load_config, prepare_test
 from mlp_backbones.engine.config import add_arguments
+from mlp_backbones.engine.explain import explained
 from mlp_backbones.engine.submission import finish_submission
 from mlp_backbones.files import check_target
 from mlp_backbones.leaderboard.result import write_test_result
@@ -48,9 +49,10 @@ def main() -> None:
             args.tta,
             args.submission,
         )
-        runner = TerminalRunner.from_cfg(config)
-        checkpoint = load_trained(runner.model, args.checkpoint)
-        metrics = runner.test()
+        with explained(Path(config.filename).name):
+            runner = TerminalRunner.from_cfg(config)
+            checkpoint = load_trained(runner.model, args.checkpoint)
+            metrics = runner.test()
         if not args.submission:
             write_test_result(runner, metrics, checkpoint, 'multi' if args.tta else 'single')
         elif runner.rank == 0:

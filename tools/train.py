@@ -8,6 +8,7 @@ from pathlib import Path
 from mlp_backbones.checkpoints import CheckpointError, CheckpointMissing
 from mlp_backbones.engine import UserError, build_runner, load_config, prepare_train
 from mlp_backbones.engine.config import OFFER, add_arguments
+from mlp_backbones.engine.explain import explained
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
@@ -32,7 +33,8 @@ def main() -> None:
     try:
         config = load_config(args.config, CONFIGS, args.cfg_options)
         prepare_train(config, args.work_dir, args.launcher, args.amp, args.resume, args.tensorboard)
-        build_runner(config).train()
+        with explained(Path(config.filename).name):
+            build_runner(config).train()
     except UserError as error:
         sys.exit(f'error: {error}')
     except CheckpointError as error:

@@ -104,13 +104,13 @@ class _StateKept:
 
 
 @cache
-def _say_backends(device: str) -> None:
-    forms = ', '.join(f'{op} {form}' for op, form in backend(device).items())
+def _say_backends(device: str, operators: tuple[str, ...]) -> None:
+    forms = ', '.join(f'{op} {form}' for op, form in backend(device).items() if op in operators)
     print_log(f'mlp_backbones on {device} runs its operators as: {forms} (mlp_backbones.ops.backend)', logger='current')
 
 
 @fx_leaf
-def _check_image(x: Tensor, family: str, channels: int) -> None:
+def _check_image(x: Tensor, family: str, channels: int, operators: tuple[str, ...]) -> None:
     if x.ndim != 4 or x.shape[1] != channels:
         raise ValueError(
             f'{family} takes images [B, {channels}, H, W], got {list(x.shape)}; '
@@ -118,8 +118,8 @@ def _check_image(x: Tensor, family: str, channels: int) -> None:
         )
     if not x.is_floating_point():
         raise ValueError(f'{family} takes images of floating-point numbers, got {x.dtype}: normalise them first')
-    if not torch.compiler.is_compiling():
-        _say_backends(x.device.type)
+    if operators and not torch.compiler.is_compiling():
+        _say_backends(x.device.type, operators)
 
 
 @fx_leaf
@@ -191,6 +191,7 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
 
     variants: ClassVar[dict[str, dict]]
     arch_defaults: ClassVar[dict] = {}
+    operators: ClassVar[tuple[str, ...]] = ()  # those of mlp_backbones.ops.backend that the family runs
     # channels_last where LayerNorm runs over channels, which lie side by side in it.
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
     inference_format: ClassVar[torch.memory_format | None] = None  # where another one is faster without gradients
@@ -307,7 +308,7 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
 
         The outputs are contiguous, or in ``torch.channels_last`` where the image is.
         """
-        _check_image(x, type(self).__name__, self.in_channels)
+        _check_image(x, type(self).__name__, self.in_channels, self.operators)
         if not torch.compiler.is_compiling():
             self._warn_of_missing_weights()
         layout = _memory_format(x)

@@ -138,6 +138,7 @@ class HireMLP(MLPBackbone):
         'base': dict(dims=(64, 128, 320, 512), depths=(4, 6, 24, 3), mlp_ratios=(4, 4, 4, 4)),
         'large': dict(dims=(96, 192, 384, 768), depths=(4, 6, 24, 3), mlp_ratios=(4, 4, 4, 4)),
     }
+    operators: ClassVar[tuple[str, ...]] = ('hire_mix',)
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     inference_format: ClassVar[torch.memory_format] = torch.channels_last
 

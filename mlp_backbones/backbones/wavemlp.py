@@ -127,6 +127,7 @@ class WaveMLP(MLPBackbone):
     def __init__(self, arch: str | dict, *, norm_cfg: dict | None = None, **kwargs: Any):
         self.batch_norm = partial(build_norm, norm_cfg)
         super().__init__(arch, **kwargs)
+        self.operators = () if self.arch['norm'] == 'BN' else ('group_norm_gelu',)
 
     def make_out_norm(self, channels: int) -> nn.Module:
         return self.batch_norm(channels) if self.arch['norm'] == 'BN' else SampleNorm(channels)

@@ -1,11 +1,13 @@
 """What the command lines in tools/ share, on top of mmengine's Runner. Nothing in the package imports this."""
 
+from .classes import ClassesHook
 from .config import UserError, load_config, prepare_test, prepare_train
 from .progress import ProgressHook, TerminalRunner, build_runner
 from .report import write_report
 from .resume import InterruptHook, KeepingCheckpointHook, ResumableEpochLoop, ResumableIterLoop
 
 __all__ = [
+    'ClassesHook',
     'InterruptHook',
     'KeepingCheckpointHook',
     'ProgressHook',

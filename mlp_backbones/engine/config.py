@@ -2,21 +2,35 @@
 
 import argparse
 import ast
+import errno
+import io
+import os
+import re
+import tempfile
+import warnings
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
+from traceback import walk_tb
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.fileio import load
 from mmengine.logging import print_log
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from torch import nn
 
 from ..checkpoints import install_loader
-from ..errors import UserError
+from ..errors import UserError, printable
+from .classes import check_categories
+from .explain import explained, reason_of
 from .provenance import config_hash
 from .resume import newest_checkpoint
+from .values import check_values
 
 OFFER = '`python tools/train.py configs/cyclemlp_maskrcnn_digits.py` needs no download'
 LAYOUTS = {
@@ -29,10 +43,21 @@ LAYOUTS = {
 }
 # The scales at which the papers report UperNet, relative to that of the test pipeline; each also flipped.
 TTA_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-TTA_MODELS = dict(mmseg='SegTTAModel', mmpretrain='AverageClsScoreTTA')
+TTA_MODELS = dict(mmseg='mmseg.SegTTAModel', mmpretrain='mmpretrain.AverageClsScoreTTA')
+# What draws predictions, where a config has none of it: the hook and the visualizer.
+DRAWING = dict(
+    mmdet=('mmdet.DetVisualizationHook', 'mmdet.DetLocalVisualizer'),
+    mmseg=('mmseg.SegVisualizationHook', 'mmseg.SegLocalVisualizer'),
+    mmpretrain=('mmpretrain.VisualizationHook', 'mmpretrain.UniversalVisualizer'),
+)
 # mmengine's loops, and those that resume exactly.
 LOOPS = dict(EpochBasedTrainLoop='ResumableEpochLoop', IterBasedTrainLoop='ResumableIterLoop')
-HOOKS = ('ProgressHook', 'InterruptHook', 'ResultHook')
+HOOKS = ('ClassesHook', 'ProgressHook', 'InterruptHook', 'ResultHook')
+# In these None says the same as nothing, and mmengine's Runner takes only nothing.
+MAY_BE_NONE = ('custom_hooks', 'default_hooks', 'env_cfg', 'launcher', 'log_level', 'randomness', 'visualizer')
+DATA_FILES = ('.json', '.yaml', '.yml')
+# What JSON and YAML write as lists and the libraries want as tuples.
+_PAIRS = re.compile('scale|size|range|ratio|pad')
 
 
 def check_device(device: str) -> None:
@@ -85,32 +110,134 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
     """
     install_loader()
     path = Path(name)
-    if not path.is_file():
+    try:
+        kind = 'a file' if path.is_file() else 'a folder' if path.is_dir() else 'missing' if not path.exists() else ''
+    except OSError as error:
+        raise UserError(f'config {printable(name)}: {error.strerror}; give the path of a config') from error
+    if kind == 'missing':
         names = {p.stem: p for p in sorted(configs.rglob('*.py')) if '_base_' not in p.parts}
         if path.stem not in names or len(path.parts) > 1:
             nearest = ', '.join(get_close_matches(path.stem, names, cutoff=0.5))
             hint = f', did you mean {nearest}?' if nearest else '.'
-            raise UserError(f'unknown config {name!r}{hint} `python -m mlp_backbones zoo` lists them all')
+            raise UserError(f"unknown config '{printable(name)}'{hint} `python -m mlp_backbones zoo` lists them all")
         path = names[path.stem]
-    config = Config.fromfile(path)
+    elif kind != 'a file':
+        raise UserError(f'config {printable(name)!r} is {kind or "no regular file"}: give a .py, .yaml or .json file')
+    config = _read(path)
     try:
         config.merge_from_dict(options or {})
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError, AssertionError) as error:
         # mmengine's sentence may go on with all that the config holds there.
-        reason = str(error.args[0]).partition(' [')[0]
+        reason = reason_of(error).partition(' [')[0]
         changes = ', '.join(f'{key}={value}' for key, value in options.items())
         raise UserError(
-            f'{path.stem} has no place for one of the options {changes} ({reason}): give dotted keys of the config, '
-            f'and for an item of a list its number'
+            f'{path.stem} has no place for one of the options {printable(changes)} ({reason}): give dotted keys of the '
+            f'config, and for an item of a list its number'
         ) from error
+    _check_delete(config, path)
     config.pop('provenance', None)  # of a config that was saved in a work directory
     config.provenance = dict(config=recipe(path), options=options or {}, config_hash=config_hash(config))
+    _drop_none(config)
     return config
+
+
+def _read(path: Path) -> Config:
+    """mmengine's reader; what goes wrong in it is one sentence with the file and the line."""
+    try:
+        content = load(path) if path.suffix in DATA_FILES else {}
+        if not isinstance(content, dict):
+            raise UserError(f'config {printable(path)} holds a {type(content).__name__}, expected keys and values')
+        if _leads_back(path.resolve(), ()):
+            raise RecursionError
+        config = Config.fromfile(path)
+        # Classes that a pure Python config imports are looked up now.
+        nodes = list(_dicts(config._cfg_dict))
+    except UserError:
+        raise
+    except (Exception, SystemExit) as error:
+        # mmengine puts the whole search path into the text of an import that failed.
+        cause = error.__cause__ if isinstance(error, ImportError) and error.__cause__ else error
+        if isinstance(cause, RecursionError) or (isinstance(cause, OSError) and cause.errno == errno.EMFILE):
+            reason = 'its bases lead back to itself, or its brackets are nested too deeply'
+        elif isinstance(cause, SystemExit):
+            reason = 'it ends the program (SystemExit)'
+        else:
+            reason = reason_of(cause).replace('(<unknown>, ', '(')
+        files = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+        at = [(Path(file).name, line) for file, line in files if file.endswith('.py') and _is_config(file, path)]
+        place = f' ({printable(at[-1][0])}, line {at[-1][1]})' if at else ''
+        kind = type(cause).__name__
+        kind = '' if isinstance(cause, (SystemExit, OSError, RecursionError)) or reason == kind else f'{kind}: '
+        advice = '; put the folder of your module on PYTHONPATH' if isinstance(error, ImportError) else ''
+        raise UserError(f'cannot read config {printable(path)}: {kind}{reason}{place}{advice}') from error
+    if path.suffix in DATA_FILES:
+        for node in nodes:
+            for key, value in node.items():
+                if _PAIRS.search(str(key)):
+                    node[key] = _as_tuple(value)
+    return config
+
+
+def _leads_back(path: Path, above: tuple[Path, ...]) -> bool:
+    """Whether the bases of a config name one that inherits from it, which takes mmengine seconds to notice."""
+    if path in above or path.suffix != '.py' or not path.is_file():
+        return path in above
+    try:
+        statements = ast.parse(path.read_bytes()).body
+    except (SyntaxError, ValueError):  # mmengine has a sentence for it, or fills in its {{ }} first
+        return False
+    values = [
+        node.value
+        for node in statements
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '_base_'
+    ]
+    bases = [node.value for value in values for node in ast.walk(value) if isinstance(node, ast.Constant)]
+    bases = [base for base in bases if isinstance(base, str) and '::' not in base]
+    return any(_leads_back((path.parent / base).resolve(), (*above, path)) for base in bases)
+
+
+def _is_config(file: str, path: Path) -> bool:
+    """Whether code of ``file`` is that of a config: it is the file itself, or lies in a folder of configs."""
+    return Path(file).resolve() == path.resolve() or '_base_' in Path(file).parts or 'configs' in Path(file).parts
+
+
+def _as_tuple(value: object) -> object:
+    if not isinstance(value, list):
+        return value
+    numbers = all(isinstance(item, (int, float)) for item in value)
+    return tuple(value) if numbers and len(value) > 1 else [_as_tuple(item) for item in value]
+
+
+def _drop_none(config: Config) -> None:
+    for key in MAY_BE_NONE:
+        if key in config and config[key] is None:
+            config.pop(key)
+
+
+def _check_delete(config: Config, path: Path) -> None:
+    """Refuse what mmengine leaves of ``_delete_``, which it would give to a constructor."""
+    for place, node in _places(config._cfg_dict):
+        if '_delete_' in node:
+            raise UserError(
+                f'{printable(path)}: {place or "the config"} has _delete_, and there is nothing below it to delete: '
+                f'inherit from a base that has {place or "it"}, or take _delete_ out'
+            )
+
+
+def _places(node: object, place: str = '') -> Iterator[tuple[str, dict]]:
+    """All dicts in a config, with their dotted keys."""
+    if isinstance(node, dict):
+        yield place, node
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else ()
+    for key, value in items:
+        yield from _places(value, f'{place}.{key}'.lstrip('.'))
 
 
 def recipe(path: Path) -> str:
     """The bare name of a config; of a front door, which only names another config, the name of that one."""
-    statements = ast.parse(path.read_text()).body
+    if path.suffix != '.py':
+        return path.stem
+    statements = ast.parse(path.read_bytes()).body
     if len(statements) == 1 and isinstance(statements[0], ast.Assign) and isinstance(statements[0].value, ast.Constant):
         return Path(statements[0].value.value).stem
     return path.stem
@@ -122,6 +249,50 @@ def model_config(config: Config) -> dict:
     if 'data_preprocessor' in config:
         model.setdefault('data_preprocessor', config.data_preprocessor)
     return model
+
+
+def library(config: Config) -> str:
+    """The package whose classes a config names: its ``default_scope``, or that of its model's type."""
+    scope, kind = config.get('default_scope'), config.get('model', {}).get('type', '')
+    if scope and scope != 'mmengine':
+        return scope
+    return (
+        kind.partition('.')[0]
+        if isinstance(kind, str) and '.' in kind
+        else getattr(kind, '__module__', '').partition('.')[0]
+    )
+
+
+def import_libraries(config: Config) -> None:
+    """Import the libraries that a config names, without what they print and warn of while they are imported.
+
+    They announce optional packages on the standard output, whatever the level of the log.
+    """
+    scope = library(config)
+    for name in (scope, *(other for other in DRAWING if other != scope and f'{other}.' in str(config._cfg_dict))):
+        if name in DRAWING and find_spec(name) is not None:
+            with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                warnings.simplefilter('ignore')
+                try:
+                    for part in ('datasets', 'models', 'evaluation', 'engine', 'visualization'):
+                        if find_spec(f'{name}.{part}') is not None:
+                            import_module(f'{name}.{part}')
+                except Exception as error:
+                    raise UserError(f'{name} is installed and cannot be imported: {reason_of(error)}') from error
+
+
+def build_model(config: Config) -> nn.Module:
+    """Build the model of a config, as mmengine's Runner does, without SyncBN.
+
+    Raises:
+        UserError: if the config has no model, or it cannot be built; the sentence names the class and the cause.
+    """
+    check_values(config, ())
+    import_libraries(config)
+    init_default_scope(config.get('default_scope') or 'mmengine')
+    _revert_sync_batchnorm(config)
+    with explained(Path(config.filename or 'config').name):
+        return MODELS.build(model_config(config))
 
 
 def prepare_train(
@@ -140,6 +311,7 @@ def prepare_train(
     Raises:
         UserError: if data, the GPU that ``amp`` needs, the checkpoint to resume from or TensorBoard are missing.
     """
+    check_values(config, ('train_dataloader', 'val_dataloader'))
     _prepare(config, work_dir, launcher, ('train_dataloader', 'val_dataloader'), tensorboard)
     if amp:
         if not torch.cuda.is_available():
@@ -157,8 +329,9 @@ def prepare_train(
             )
         config.resume, config.load_from = True, path
     # The order of the data follows from the seed, and a resumed run must find the same.
-    if config.get('randomness', {}).get('seed') is None:
-        config.randomness = dict(config.get('randomness', {}), seed=0)
+    randomness = config.get('randomness') or {}
+    if randomness.get('seed') is None:
+        config.randomness = dict(randomness, seed=0)
     loop = config.train_cfg
     kind = _name(loop) or ('EpochBasedTrainLoop' if loop.get('by_epoch') else 'IterBasedTrainLoop')
     if kind in LOOPS:
@@ -198,6 +371,7 @@ def prepare_test(
         UserError: if data or TensorBoard are missing, ``out`` does not end in .pkl, the config cannot be augmented, or
             no server takes its results.
     """
+    check_values(config, ('test_dataloader',))
     if submission:
         from .submission import prepare_submission
 
@@ -207,15 +381,17 @@ def prepare_test(
         _augment(config)
     # Runner would load these over the checkpoint that is to be tested.
     config.load_from, config.resume = None, False
-    scope = config.get('default_scope')
+    scope = library(config)
     if out:
         if Path(out).suffix not in ('.pkl', '.pickle'):
             raise UserError(f'--out {out}: predictions are saved as .pkl or .pickle, give a name that ends so')
+        check_folder(Path(out).parent, '--out')
         evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
-        dump = 'DumpDetResults' if scope == 'mmdet' else 'DumpResults'
+        dump = 'mmdet.DumpDetResults' if scope == 'mmdet' else 'DumpResults'
         config.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
     if show_dir:
-        hook = config.default_hooks.visualization
+        check_folder(show_dir, '--show-dir')
+        hook = _drawing_hook(config, scope)
         folder = str(Path(show_dir).resolve())
         if scope == 'mmpretrain':
             hook.update(enable=True, interval=1, out_dir=folder)
@@ -226,9 +402,25 @@ def prepare_test(
             hook.update(draw=True, interval=1, test_out_dir=folder)
 
 
+def _drawing_hook(config: Config, scope: str) -> ConfigDict:
+    """The hook that draws predictions; a config without one, or without a visualizer, gets those of its library."""
+    hooks = config.get('default_hooks') or {}
+    if not (hooks.get('visualization') and config.get('visualizer')) and scope not in DRAWING:
+        raise UserError(
+            f'--show-dir: {config.filename} lacks default_hooks.visualization or visualizer, which draw: add those of '
+            f'your library'
+        )
+    if not hooks.get('visualization'):
+        config.default_hooks = dict(hooks, visualization=dict(type=DRAWING[scope][0]))
+    if not config.get('visualizer'):
+        config.visualizer = dict(type=DRAWING[scope][1], vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
+    return config.default_hooks.visualization
+
+
 def _prepare(
     config: Config, work_dir: str | None, launcher: str, dataloaders: tuple[str, ...], tensorboard: bool
 ) -> None:
+    _drop_none(config)
     if tensorboard:
         _add_tensorboard(config)
     config.work_dir = work_dir or config.get('work_dir') or f'work_dirs/{Path(config.filename).stem}'
@@ -237,7 +429,7 @@ def _prepare(
     config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if _name(hook) not in HOOKS]
     if not torch.cuda.is_available() or launcher == 'none':
         _revert_sync_batchnorm(config)
-    if 'digit_scenes' in config:
+    if config.get('digit_scenes'):
         try:
             # Imported here: scikit-learn is needed for these scenes alone.
             from ..datasets import write_digit_scenes
@@ -247,8 +439,8 @@ def _prepare(
             raise UserError(
                 f'the digit scenes need {error.name}, which is not installed: `pip install ".[digits]"`'
             ) from error
-        except (FileExistsError, ValueError) as error:
-            raise UserError(str(error)) from error
+        except (OSError, TypeError, ValueError) as error:
+            raise UserError(f'the digit scenes cannot be written: {reason_of(error)}') from error
     for name in dataloaders:
         if config.get(name):
             for path in _data_paths(config[name].dataset, config.get('default_scope')):
@@ -256,6 +448,28 @@ def _prepare(
                     found = (text for part, text in LAYOUTS.items() if part in path.parts)
                     advice = next(found, 'put the data there, or set data_root with --cfg-options')
                     raise UserError(f'{path} is missing: {advice}; {OFFER}')
+    import_libraries(config)
+    check_categories(config, dataloaders)
+    check_folder(config.work_dir, '--work-dir')
+
+
+def check_folder(folder: str | Path, option: str) -> None:
+    """Make a folder for results, and write and remove a file there.
+
+    Args:
+        folder: the folder.
+        option: that names another one.
+
+    Raises:
+        UserError: if that is impossible: a file is in its place, the disk is full or read-only, the path is too long.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+    except (OSError, RecursionError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(f'cannot write to the folder {printable(folder)} ({reason}): give another {option}') from error
 
 
 def _add_tensorboard(config: Config) -> None:
@@ -267,7 +481,7 @@ def _add_tensorboard(config: Config) -> None:
 
 
 def _augment(config: Config) -> None:
-    scope = config.get('default_scope')
+    scope = library(config)
     model = config.get('tta_model') or (dict(type=TTA_MODELS[scope]) if scope in TTA_MODELS else None)
     dataset = config.test_dataloader.dataset
     pipeline = config.get('tta_pipeline')
@@ -292,7 +506,10 @@ def _multi_scale_and_flip(pipeline: list[ConfigDict]) -> list[dict]:
         width, height = resize.scale
         sizes = [dict(resize, scale=(round(width * r), round(height * r))) for r in TTA_RATIOS]
     else:
-        sizes = [dict(type='Resize', scale_factor=r * resize.get('scale_factor', 1.0)) for r in TTA_RATIOS]
+        sizes = [
+            dict(type=resize.get('type', 'Resize'), scale_factor=r * resize.get('scale_factor', 1.0))
+            for r in TTA_RATIOS
+        ]
     flips = [dict(type='RandomFlip', prob=float(flip), direction='horizontal') for flip in (False, True)]
     return [load, dict(type='TestTimeAug', transforms=[sizes, flips, *([step] for step in others)])]
 

@@ -18,7 +18,7 @@ import torch
 from mmcv.transforms import LoadAnnotations
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset, Compose, pseudo_collate
-from mmengine.registry import DATASETS, MODELS, VISUALIZERS, init_default_scope
+from mmengine.registry import DATASETS, VISUALIZERS
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as coco_mask
 from rich.console import Console
@@ -26,7 +26,7 @@ from rich.progress import Progress
 
 from ..checkpoints import load_trained
 from ..errors import UserError, printable
-from .config import _dicts, _name, _revert_sync_batchnorm, check_device, model_config
+from .config import _dicts, _name, build_model, check_device
 from .data import describe, file_fault
 
 # What OpenCV reads, by name: the files of a folder that are taken for pictures.
@@ -86,9 +86,7 @@ class Predictor:
         if 'visualizer' not in config:
             raise UserError(f'{config.filename} has no visualizer, which draws: inherit from a default_runtime.py')
         self.score = score
-        init_default_scope(config.get('default_scope', 'mmengine'))
-        _revert_sync_batchnorm(config)
-        self.model = MODELS.build(model_config(config))
+        self.model = build_model(config)
         trained_on = (load_trained(self.model, checkpoint).get('meta') or {}).get('dataset_meta') or {}
         self.model.to(device).eval()
         self.steps = _steps(dataset.pipeline)

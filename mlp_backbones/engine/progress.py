@@ -28,7 +28,8 @@ from .resume import WholeCheckpoints
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_PAGES = ('Config:', 'Hooks will be executed', '\n-----')
+# The last two are of mmengine about its own hooks.
+_PAGES = ('Config:', 'Hooks will be executed', '\n-----', '"FileClient" will be', '"HardDiskBackend" is the alias')
 _UNSAFE_STRATEGIES = ('DeepSpeedStrategy', 'ColossalAIStrategy')
 # How gloo and NCCL word it when a process at the other end is gone or silent.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

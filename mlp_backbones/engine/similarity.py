@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from mmengine.registry import MODELS, init_default_scope
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ from ..backbones import MLPBackbone
 from ..backbones.arguments import unknown
 from ..checkpoints import load_published, load_trained
 from ..files import atomic_file
-from .config import UserError, _revert_sync_batchnorm, check_device, load_config, model_config
+from .config import UserError, build_model, check_device, load_config, model_config
 from .infer import BadPicture, read_picture
 
 SMALLEST_BATCH = 4  # HSIC_1 divides by n - 3
@@ -95,6 +94,8 @@ def load_network(name: str, checkpoint: str | None, configs: Path, every_stage: 
         try:
             config = load_config(name, configs)
         except UserError as error:
+            if not str(error).startswith('unknown config'):
+                raise
             raise UserError(
                 f'{unknown("backbone", name, list_backbones())}; or give a config by path or bare name, which '
                 f'`python -m mlp_backbones zoo` lists'
@@ -105,9 +106,7 @@ def load_network(name: str, checkpoint: str | None, configs: Path, every_stage: 
             )
         if 'backbone' not in config.get('model', {}):
             raise UserError(f'{name} has no model.backbone, whose stages are compared: give a config that has one')
-        init_default_scope(config.get('default_scope', 'mmengine'))
-        _revert_sync_batchnorm(config)
-        model = MODELS.build(model_config(config))
+        model = build_model(config)
         load_trained(model, checkpoint)
         backbone, preprocessing = model.backbone, model_config(config).get('data_preprocessor') or {}
         preprocessing = dict(preprocessing, bgr_to_rgb=preprocessing.get('bgr_to_rgb') or preprocessing.get('to_rgb'))

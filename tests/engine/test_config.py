@@ -1,9 +1,10 @@
 import argparse
+import resource
 
 import pytest
 
 from mlp_backbones.engine import UserError, load_config, prepare_test, prepare_train
-from mlp_backbones.engine.config import _data_paths, _revert_sync_batchnorm, add_arguments
+from mlp_backbones.engine.config import _data_paths, _revert_sync_batchnorm, add_arguments, check_folder
 from tests.conftest import ROOT, TINY
 
 CONFIGS = ROOT / 'configs'
@@ -134,3 +135,153 @@ def test_sync_batch_norm_is_reverted():
 def test_out_must_be_a_pickle(digits_config):
     with pytest.raises(UserError, match=r'--out a\.json: predictions are saved as \.pkl'):
         prepare_test(digits_config('cyclemlp_maskrcnn_digits'), None, 'none', out='a.json', show_dir=None)
+
+
+BASE = f'_base_ = {str(CONFIGS / "cyclemlp_upernet_digits.py")!r}\n'
+LAZY = 'from mmengine.config import read_base\n'
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'words'),
+    [
+        ('a.py', 'model = dict(\n', ['was never closed', 'line 1']),
+        ('a.py', BASE + 'x = foo\n', ["'foo'", 'a.py, line 2']),
+        ('a.py', BASE + 'import nowhere_mod\n', ['nowhere_mod', 'line 2', 'PYTHONPATH']),
+        ('a.py', BASE + "custom_imports = dict(imports=['nowhere_mod'])\n", ['nowhere_mod', 'PYTHONPATH']),
+        ('a.py', "_base_ = 'gone.py'\n", ['gone.py']),
+        ('a.py', "_base_ = 'mmdet::gone/x.py'\n", ['gone/x.py']),
+        ('a.py', "_base_ = ['./a.py']\n", ['lead back to itself']),
+        ('a.py', BASE + 'model = dict(neck=dict(_delete_=True, a=1))\n', ['model.neck', '_delete_']),
+        ('a.py', 'import sys\nsys.exit(0)\n', ['SystemExit', 'line 2']),
+        ('a.py', bytes(range(256)), ['utf-8']),
+        ('a.py', LAZY + 'with read_base():\n    from .gone import *\n', ['gone.py']),
+        ('a.py', LAZY + 'with read_base():\n    from .a import *\n', ['lead back to itself']),
+        ('a.py', LAZY + 'from mmseg.models import Gone\nmodel = dict(type=Gone)\n', ['Gone', 'line 2']),
+        ('a.txt', 'a=1', ['py/yml/yaml/json']),
+        ('a.json', '{"a":', ['not valid JSON', 'column']),
+        ('a.json', '[1]', ['holds a list']),
+        ('a.yaml', 'a: [1', ['line 1']),
+    ],
+)
+def test_configs_that_cannot_be_read(name, text, words, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError) as refused:
+        load_config(str(path), CONFIGS)
+    sentence = str(refused.value)
+    assert name in sentence and all(word in sentence for word in words), sentence
+    assert '\n' not in sentence and len(sentence) < 800 and 'readthedocs' not in sentence
+
+
+@pytest.mark.parametrize('name', ['', '/dev/null', 'x' * 5000, 'a\0b'])
+def test_what_is_no_config_file(name):
+    with pytest.raises(UserError) as refused:
+        load_config(name, CONFIGS)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize('suffix', ['json', 'yaml'])
+def test_configs_that_mmengine_saved_as_data(suffix, tmp_path):
+    config = load_config('cyclemlp_maskrcnn_coco', CONFIGS)
+    config.dump(tmp_path / f'saved.{suffix}')
+    again = load_config(str(tmp_path / f'saved.{suffix}'), CONFIGS)
+    assert again.provenance.config == 'saved'
+    for part in ('train_dataloader', 'val_dataloader'):
+        # mmcv's Resize takes a tuple.
+        scales = [[step.get('scale') for step in c[part].dataset.pipeline] for c in (config, again)]
+        assert any(scales[0]) and scales[0] == scales[1]
+    assert isinstance(again.model.neck.in_channels, list)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        *(('train_cfg.max_epochs', value) for value in (0, -1, 'abc', 1.5, True)),
+        *(('randomness.seed', value) for value in (-1, 2**40, 'abc')),
+        ('log_level', 'LOUD'),
+        ('train_cfg.val_interval', 0),
+        *((f'{part}_dataloader.batch_size', value) for part in ('train', 'val') for value in (0, 'abc')),
+        ('train_dataloader.num_workers', -1),
+        ('optim_wrapper.optimizer.lr', 'abc'),
+        ('default_hooks.checkpoint.interval', 'abc'),
+        *((key, None) for key in ('model', 'train_cfg', 'train_dataloader', 'optim_wrapper', 'val_dataloader')),
+        *((key, 'abc') for key in ('model', 'custom_hooks', 'randomness', 'train_dataloader')),
+        ('custom_hooks', [1]),
+        ('default_scope', 3),
+    ],
+)
+def test_values_that_are_not_valid(key, value, digits_config):
+    config = digits_config('cyclemlp_maskrcnn_digits')
+    config.merge_from_dict({key: value})
+    with pytest.raises(UserError) as refused:
+        prepare_train(config, None, 'none', amp=False, resume=None)
+    assert f'{key}={value!r}' in str(refused.value)
+
+
+def test_none_says_the_same_as_nothing(digits_config, tmp_path):
+    config = digits_config('cyclemlp_maskrcnn_digits')
+    for key in ('custom_hooks', 'default_hooks', 'env_cfg', 'log_level', 'randomness', 'visualizer'):
+        config[key] = None
+    prepare_test(config, None, 'none', out=None, show_dir=str(tmp_path / 'shown'))
+    assert config.default_hooks.visualization.type == 'mmdet.DetVisualizationHook'
+    assert config.visualizer.type == 'mmdet.DetLocalVisualizer'
+    prepare_train(config, None, 'none', amp=False, resume=None, tensorboard=True)
+    assert config.randomness == dict(seed=0)
+
+
+@pytest.mark.parametrize('name', ['file', 'file/x', 'x' * 300, 'y/' * 3000, 'a\0b'])
+def test_folders_that_cannot_be_written_to(name, tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(UserError, match='give another --work-dir') as refused:
+        check_folder(f'{tmp_path}/{name}', '--work-dir')
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 500
+
+
+def test_a_full_disk(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(UserError, match='cannot write to the folder'):
+            check_folder(tmp_path / 'work', '--work-dir')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ('option', 'words'),
+    [
+        ('model.type=MaskRCNNN', ["'MaskRCNNN'", "'MaskRCNN'"]),
+        ('model.backbone.arch=b9', ['CycleMLP', "'b9'"]),
+        ('model.neck.foo=1', ['FPN', "'foo'"]),
+        ('optim_wrapper.optimizer.type=Adamm', ["'Adamm'", "'Adam'"]),
+        ('optim_wrapper.optimizer.foo=1', ['AdamW', "'foo'"]),
+        ('train_dataloader.sampler.type=Gone', ["'Gone'", 'sampler']),
+        ('runner_type=Gone', ["'Gone'", 'runner']),
+    ],
+)
+def test_what_cannot_be_built(option, words, workspace, tmp_path, run_here):
+    options = [f'{key}={value}' for key, value in TINY.items()]
+    command = ('cyclemlp_maskrcnn_digits', '--work-dir', tmp_path, '--cfg-options', *options, option)
+    done = run_here(ROOT / 'tools' / 'train.py', *command, cwd=workspace)
+    last = done.stdout.strip().splitlines()[-1]
+    assert done.returncode == 1 and last.startswith('error: cyclemlp_maskrcnn_digits.py: '), done.stdout
+    assert all(word in last for word in words) and 'readthedocs' not in last
+
+
+def test_errors_of_iterations_keep_their_traceback(workspace, tmp_path, run_here):
+    (tmp_path / 'hooks_of_a_user.py').write_text(
+        'from mmengine.hooks import Hook\nfrom mmengine.registry import HOOKS\n\n\n@HOOKS.register_module()\n'
+        'class Faulty(Hook):\n    def __init__(self, when):\n        self.when = when\n        assert when\n\n'
+        '    def after_train_iter(self, *args, **kwargs):\n        raise KeyError("a bug")\n'
+    )
+    options = [f'{key}={value}' for key, value in TINY.items()]
+    hooks = "custom_imports = dict(imports=['hooks_of_a_user'])\ncustom_hooks = [dict(type='Faulty', when={})]\n"
+    command = (tmp_path / 'own.py', '--work-dir', tmp_path, '--cfg-options', *options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        (tmp_path / 'own.py').write_text(BASE + hooks.format('0'))
+        done = run_here(ROOT / 'tools' / 'train.py', *command, cwd=workspace)
+        assert done.returncode == 1 and 'hooks_of_a_user.py, line 9' in done.stdout.splitlines()[-1], done.stdout
+        (tmp_path / 'own.py').write_text(BASE + hooks.format('1'))
+        with pytest.raises(KeyError, match='a bug'):
+            run_here(ROOT / 'tools' / 'train.py', *command, cwd=workspace)

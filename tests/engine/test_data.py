@@ -267,7 +267,8 @@ def test_data_that_download_themselves_may_be_missing(kind, tmp_path, digits_con
     config = digits_config('cyclemlp_maskrcnn_digits')
     config.default_scope = 'mmpretrain'
     config.pop('digit_scenes')
-    config.pop('val_dataloader')
+    for key in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+        config.pop(key)
     config.train_dataloader.dataset = ConfigDict(type=kind, data_root=str(tmp_path / 'none'), pipeline=[])
     prepare_train(config, str(tmp_path), 'none', False, None)
     config.train_dataloader.dataset.download = False
