@@ -24,6 +24,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mlp_backbones.backbones.arguments import unknown
 from mlp_backbones.checkpoints import load_trained
 from mlp_backbones.engine import UserError, load_config, prepare_test
+from mlp_backbones.engine.resume import newest_checkpoint
+from mlp_backbones.files import atomic_file, write_text
 from mlp_backbones.leaderboard.result import FILE, Result, average
 
 from .measure import Step, interleave, peak_memory
@@ -83,19 +85,24 @@ class Run:
 
     def result(self) -> Result | None:
         """What it gave; None if it has not come to its end yet, or the config or the command has changed since."""
-        path = self.folder / FILE
-        if not path.is_file():
-            return None
-        result = Result.read(path)
-        if not result.completed or result.command.removesuffix(' --resume') != shlex.join(['python', *self.command]):
-            return None
-        config = load_config(self.config, CONFIGS, result.options)
-        if result.config_hash != config.provenance.config_hash:
+        result = self.recorded()
+        if result is None or not result.completed:
             return None
         # InterruptHook notes the minutes of each part of a training that was stopped and resumed.
         lines = [line for path in self.folder.glob('*/vis_data/scalars.json') for line in path.read_text().splitlines()]
         minutes = sum(json.loads(line).get('minutes', 0) for line in lines)
         return replace(result, cost={'train_minutes': round(minutes, 2)})
+
+    def recorded(self) -> Result | None:
+        """Its last result, of a validation before its end, too; None if there is none of this config and command."""
+        path = self.folder / FILE
+        if not path.is_file():
+            return None
+        result = Result.read(path)
+        if result.command.removesuffix(' --resume') != shlex.join(['python', *self.command]):
+            return None
+        config = load_config(self.config, CONFIGS, result.options)
+        return result if result.config_hash == config.provenance.config_hash else None
 
 
 def compare(
@@ -195,11 +202,11 @@ def _train(runs: list[Run], jobs: int, progress: Progress, task: int) -> None:
 
 
 def _train_one(run: Run, threads: int) -> Result:
-    if (run.folder / FILE).is_file():
+    if (run.folder / FILE).is_file() and run.recorded() is None:
         # Of another config or command: nothing of it may be resumed from.
         shutil.rmtree(run.folder)
     run.folder.mkdir(parents=True, exist_ok=True)
-    resume = ['--resume'] if (run.folder / 'last_checkpoint').is_file() else []
+    resume = ['--resume'] if newest_checkpoint(run.folder) else []
     log = run.folder / 'terminal.log'
     env = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'PYTHONPATH': str(ROOT)}
     with log.open('a') as stream:
@@ -284,9 +291,9 @@ def _write(out: Path, averages: list[Result], runs: list[Result]) -> None:
     for result in averages:
         result.write(out / 'results' / f'{result.config}.json')
     content = dict(averages=[asdict(result) for result in averages], runs=[asdict(result) for result in runs])
-    (out / 'digits.json').write_text(json.dumps(content, indent=1) + '\n')
+    write_text(out / 'digits.json', json.dumps(content, indent=1) + '\n')
     names = list(dict.fromkeys(name for result in averages for name in result.metrics))
-    with (out / 'digits.csv').open('w', newline='') as stream:
+    with atomic_file(out / 'digits.csv') as path, path.open('w', newline='') as stream:
         writer = csv.writer(stream, lineterminator='\n')
         spreads = [f'{name} std' for name in names]
         writer.writerow(['config', 'lr', 'seeds', *names, *spreads, *averages[0].cost])

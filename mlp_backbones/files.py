@@ -79,6 +79,26 @@ def write_text(target: str | Path, text: str) -> None:
         path.write_text(text, encoding='utf-8')
 
 
+def remove_leftovers(folder: str | Path, prefix: str = '.') -> None:
+    """Remove what killed writers of :func:`atomic_file` and :func:`atomic_folder` left in a folder."""
+    for path in Path(folder).iterdir():
+        if path.name.startswith(prefix) and path.name.endswith(_SUFFIX) and not path.is_symlink():
+            try:
+                number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            except OSError:
+                continue  # removed by its writer in the meantime
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+            except BlockingIOError:
+                pass  # its writer is alive
+            finally:
+                os.close(number)
+
+
 def _check(target: Path, is_folder: bool) -> Path:
     kind = 'folder' if is_folder else 'file'
     if target.is_symlink() or (target.exists() and not (target.is_dir() if is_folder else target.is_file())):
@@ -93,7 +113,7 @@ def _check(target: Path, is_folder: bool) -> Path:
 
 def _create(target: Path, create: Callable[[str, str, Path], str]) -> tuple[Path, int]:
     """A new file or folder next to the target, and its descriptor, locked: the lock tells others that we are alive."""
-    _remove_leftovers(target)
+    remove_leftovers(target.parent, _prefix(target))
     while True:
         path = Path(create(_SUFFIX, _prefix(target), target.parent))
         number = os.open(path, os.O_RDONLY)
@@ -111,26 +131,6 @@ def _make_file(suffix: str, prefix: str, folder: Path) -> str:
 
 def _prefix(target: Path) -> str:
     return f'.{target.name[:100]}.'
-
-
-def _remove_leftovers(target: Path) -> None:
-    prefix = _prefix(target)
-    for path in target.parent.iterdir():
-        if path.name.startswith(prefix) and path.name.endswith(_SUFFIX) and not path.is_symlink():
-            try:
-                number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-            except OSError:
-                continue  # removed by its writer in the meantime
-            try:
-                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
-            except BlockingIOError:
-                pass  # its writer is alive
-            finally:
-                os.close(number)
 
 
 def _sync(path: Path) -> None:

@@ -33,3 +33,5 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=True, begin=20, end=300, convert_to_iter_based=True),
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=1024)
+# Each process draws its own augmentations, Mixup and drop path.
+randomness = dict(diff_rank_seed=True)

@@ -3,12 +3,14 @@
 from .config import UserError, load_config, prepare_test, prepare_train
 from .progress import ProgressHook, TerminalRunner, build_runner
 from .report import write_report
-from .resume import InterruptHook, ResumableEpochLoop
+from .resume import InterruptHook, KeepingCheckpointHook, ResumableEpochLoop, ResumableIterLoop
 
 __all__ = [
     'InterruptHook',
+    'KeepingCheckpointHook',
     'ProgressHook',
     'ResumableEpochLoop',
+    'ResumableIterLoop',
     'TerminalRunner',
     'UserError',
     'build_runner',

@@ -12,10 +12,10 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
-from mmengine.runner import find_latest_checkpoint
 
 from ..errors import UserError
 from .provenance import config_hash
+from .resume import newest_checkpoint
 
 OFFER = '`python tools/train.py configs/cyclemlp_maskrcnn_digits.py` needs no download'
 LAYOUTS = {
@@ -29,6 +29,8 @@ LAYOUTS = {
 # The scales at which the papers report UperNet, relative to that of the test pipeline; each also flipped.
 TTA_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 TTA_MODELS = dict(mmseg='SegTTAModel', mmpretrain='AverageClsScoreTTA')
+# mmengine's loops, and those that resume exactly.
+LOOPS = dict(EpochBasedTrainLoop='ResumableEpochLoop', IterBasedTrainLoop='ResumableIterLoop')
 HOOKS = ('ProgressHook', 'InterruptHook', 'ResultHook')
 
 
@@ -145,7 +147,7 @@ def prepare_train(
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if resume:
-        path = find_latest_checkpoint(config.work_dir) if resume == 'auto' else resume
+        path = newest_checkpoint(config.work_dir) if resume == 'auto' else resume
         if not path or not Path(path).is_file():
             raise UserError(
                 f'nothing to resume from: {path or "a checkpoint in " + config.work_dir} is missing; '
@@ -156,9 +158,15 @@ def prepare_train(
     if config.get('randomness', {}).get('seed') is None:
         config.randomness = dict(config.get('randomness', {}), seed=0)
     loop = config.train_cfg
-    if _name(loop) == 'EpochBasedTrainLoop' or ('type' not in loop and loop.get('by_epoch')):
+    kind = _name(loop) or ('EpochBasedTrainLoop' if loop.get('by_epoch') else 'IterBasedTrainLoop')
+    if kind in LOOPS:
         loop.pop('by_epoch', None)
-        loop.type = 'mlp_backbones.ResumableEpochLoop'
+        loop.type = f'mlp_backbones.{LOOPS[kind]}'
+    # Without an entry mmengine has a CheckpointHook, too; None is none.
+    hooks = config.setdefault('default_hooks', ConfigDict())
+    checkpoint = hooks.setdefault('checkpoint', ConfigDict(type='CheckpointHook', interval=1))
+    if checkpoint and _name(checkpoint) == 'CheckpointHook':
+        checkpoint.type = 'mlp_backbones.KeepingCheckpointHook'
     config.custom_hooks += [dict(type=f'mlp_backbones.{name}') for name in HOOKS]
 
 

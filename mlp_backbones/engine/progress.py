@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import errno
 import logging
 import os
 import re
@@ -18,23 +19,28 @@ from mmengine.runner import FlexibleRunner, Runner
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.data import dataloader
 
+from ..errors import printable
 from ..registry import HOOKS
 from .config import UserError
 from .data import CheckedData
+from .resume import WholeCheckpoints
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _PAGES = ('Config:', 'Hooks will be executed', '\n-----')
 # How gloo and NCCL word it when a process at the other end is gone or silent.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_HINT = 'make room, then go on with the same command and --resume'
 _LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|Timed out waiting|NCCL')
 
 
-class TerminalRunner(CheckedData, Runner):
-    """mmengine's Runner, with four differences.
+class TerminalRunner(CheckedData, WholeCheckpoints, Runner):
+    """mmengine's Runner, with five differences.
 
     Environment, config and hook lists go to the log file alone. Without a GPU several processes talk through gloo. And
     where the connection to another process breaks off, or no batch can be had, hooks are told (``after_lost_process``,
-    ``after_lost_batch``). Faults of data sets and annotation files are one sentence.
+    ``after_lost_batch``). Faults of data sets and annotation files are one sentence. Checkpoints are written whole or
+    not at all.
     """
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -60,6 +66,10 @@ class TerminalRunner(CheckedData, Runner):
         try:
             return super().train()
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise UserError(
+                    f'{error.strerror}: {printable(error.filename or self.work_dir)}; {_FULL_HINT}'
+                ) from error
             # Of a worker that is just ending, the connection may break before torch knows: no text tells all of them.
             if any(frame.f_code.co_filename == dataloader.__file__ for frame, _ in walk_tb(error.__traceback__)):
                 self.call_hook('after_lost_batch')
@@ -88,7 +98,18 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
     if not config.get('runner_type'):
         return TerminalRunner.from_cfg(config)
     _join(config.launcher, config.get('env_cfg', {}))
+    if config.runner_type == 'FlexibleRunner' and _writes_one_file(config.get('strategy')):
+        return WholeFlexibleRunner.from_cfg(config)
     return RUNNERS.build(config)
+
+
+def _writes_one_file(strategy: dict | None) -> bool:
+    kind = str((strategy or {}).get('type') or 'SingleDeviceStrategy').rpartition('.')[2]
+    return kind in ('SingleDeviceStrategy', 'DDPStrategy')
+
+
+class WholeFlexibleRunner(WholeCheckpoints, FlexibleRunner):
+    """mmengine's FlexibleRunner, whose checkpoints are written whole or not at all."""
 
 
 def _keep_freed_memory() -> None:

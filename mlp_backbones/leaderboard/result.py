@@ -8,9 +8,10 @@ from datetime import date
 from pathlib import Path
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ..engine.provenance import command, commit, machine, versions
+from ..files import write_text
 from ..registry import HOOKS
 
 FORMAT = 'mlp_backbones result 1'
@@ -69,10 +70,8 @@ class Result:
     cost: dict[str, float] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Writes the file at once: a stop leaves the one of before."""
-        part = path.with_name(path.name + '.part')
-        part.write_text(json.dumps({'format': FORMAT, **asdict(self)}, indent=1, default=str) + '\n')
-        part.replace(path)
+        """Write the file whole or not at all."""
+        write_text(path, json.dumps({'format': FORMAT, **asdict(self)}, indent=1, default=str) + '\n')
 
     @classmethod
     def read(cls, path: Path) -> 'Result':
@@ -101,14 +100,16 @@ def average(results: Sequence[Result]) -> Result:
     )
 
 
-def from_logs(runner: Runner, logged: dict[str, float], record: dict, done: int, test: str = 'single') -> Result | None:
+def from_logs(
+    runner: Runner, logged: dict[str, float], record: dict, meta: dict, test: str = 'single'
+) -> Result | None:
     """The result of a validation or a test.
 
     Args:
         runner: that has just tested.
         logged: its metrics, by the names of mmdet, mmseg and mmpretrain.
         record: of the training, as :class:`ResultHook` puts it into checkpoints.
-        done: iterations of the training.
+        meta: of its checkpoint: 'epoch' and 'iter' that are done.
         test: 'single', or 'multi' for several scales and flips. Default 'single'.
 
     Returns:
@@ -117,10 +118,11 @@ def from_logs(runner: Runner, logged: dict[str, float], record: dict, done: int,
     metrics = {name: round(float(logged[key]) * scale, 2) for key, (name, scale) in METRICS.items() if key in logged}
     if not metrics:
         return None
+    unit, end = ('epoch', record['epochs']) if record.get('epochs') else ('iter', record['iterations'])
     hardware = machine('cuda' if next(runner.model.parameters()).is_cuda else 'cpu')
     return Result(
         **{key: record[key] for key in ('config', 'options', 'config_hash', 'commit', 'command')},
-        completed=done >= record['iterations'],
+        completed=meta[unit] >= end,
         test=test,
         metrics=metrics,
         seeds=[record['seed']],
@@ -135,7 +137,7 @@ def from_logs(runner: Runner, logged: dict[str, float], record: dict, done: int,
 class ResultHook(Hook):
     """Writes ``result.json`` into the work directory after each validation; tells checkpoints how they came about."""
 
-    priority = 'LOWEST'
+    priority = 'LOW'  # before CheckpointHook, whose second save tells a resumed training that it is validated
     mixed = False  # whether parts were trained otherwise: then there is nothing to say
 
     def before_train(self, runner: Runner) -> None:
@@ -143,6 +145,8 @@ class ResultHook(Hook):
             **runner.cfg.provenance.to_dict(),
             'seed': runner.seed,
             'iterations': runner.max_iters,
+            # The number of iterations may be an estimate, as that of a batch sampler is.
+            'epochs': runner.max_epochs if isinstance(runner.train_loop, EpochBasedTrainLoop) else None,
             'commit': commit(),
             'command': command(),
         }
@@ -160,7 +164,7 @@ class ResultHook(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         if self.mixed:
             return
-        result = from_logs(runner, metrics or {}, self.record, runner.iter)
+        result = from_logs(runner, metrics or {}, self.record, dict(epoch=runner.epoch, iter=runner.iter))
         if result and runner.rank == 0:
             result.write(Path(runner.work_dir) / FILE)
 
@@ -179,7 +183,7 @@ def write_test_result(runner: Runner, logged: dict[str, float], checkpoint: dict
         runner.logger.info(fault)
     else:
         meta = checkpoint['meta']
-        result = from_logs(runner, logged, meta[RECORD], meta['iter'], test)
+        result = from_logs(runner, logged, meta[RECORD], meta, test)
         if result and runner.rank == 0:
             result.write(Path(runner.work_dir) / FILE)
 
