@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,12 @@ def golden_state(name: str) -> dict[str, torch.Tensor]:
     """The official state dict of a golden, filled as its recipe says (float64)."""
     shapes = golden(name)['state_dict']
     return {key: torch.from_numpy(np.asarray(recipe.tensor(key, shape))) for key, shape in shapes.items()}
+
+
+def default_signals() -> None:
+    """For ``preexec_fn``: signals as from a terminal; nohup and cron let a process and its children ignore SIGINT."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def run(*command: object, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from mlp_backbones.checkpoints import read_checkpoint
-from tests.conftest import ROOT, run
+from tests.conftest import ROOT, default_signals, run
 
 TOOLS = ROOT / 'tools'
 # Losses that are a plain mean over all pixels (with weights of classes they would be a mean within each process), and
@@ -63,6 +63,7 @@ def start(command: str, cwd: Path) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=default_signals,
     )
 
 
@@ -159,7 +160,7 @@ def test_a_killed_process_and_a_stopped_job_are_resumed(folder):
     assert output.count('go on with the same command and --resume') == 1
     checkpoint = read_checkpoint(folder / 'broken/interrupted.pth')
     assert 11 <= checkpoint['meta']['iter'] < 16
-    assert len(checkpoint['random_state']) == 2
+    assert len(checkpoint['processes']) == 2
 
     finish(start(resume, folder))
     # The killed process may have died before it wrote its last line.

@@ -360,9 +360,9 @@ def save_whole(save: Callable, out_dir: str, filename: str, **options) -> None:
 def newest_checkpoint(work_dir: str | Path) -> str | None:
     """The checkpoint of a work directory that was saved last.
 
-    ``last_checkpoint`` may be missing, empty, older than a checkpoint or name a file of the folder that this one was
-    copied from: it serves as a hint. Of its file, ``interrupted.pth`` and the last ``epoch_*.pth`` and ``iter_*.pth``
-    the one counts whose content was saved last. Files that cannot be read are passed over with a warning.
+    ``last_checkpoint`` is a hint: it may be missing, empty, older than a checkpoint, or name a file of the folder that
+    this one was copied from. Of its file, ``interrupted.pth`` and the last two ``epoch_*.pth`` and ``iter_*.pth`` the
+    one counts whose content was saved last. Of several, files that cannot be read are passed over with a warning.
 
     Args:
         work_dir: may be missing.
@@ -378,7 +378,9 @@ def newest_checkpoint(work_dir: str | Path) -> str | None:
     groups = [sorted(folder.glob(f'{kind}_*.pth'), key=_number) for kind in ('epoch', 'iter')]
     latest = [max(group, key=lambda path: path.stat().st_mtime) for group in groups if group]
     found = [folder / Path(text).name if text else hint, folder / InterruptHook.filename, *latest]
-    found = [path for path in dict.fromkeys([*found, *(group[-1] for group in groups if group)]) if path.is_file()]
+    found = [
+        path for path in dict.fromkeys([*found, *(path for group in groups for path in group[-2:])]) if path.is_file()
+    ]
     found = [path for path in found if path != hint]
     if not found:
         # default_hooks.checkpoint.out_dir may have put it elsewhere.
@@ -663,7 +665,9 @@ class InterruptHook(Hook):
 
 def seed_all(*key: int) -> None:
     """Start all generators of this process from a key of non-negative integers, each key its own stream."""
-    first, second, third = np.random.SeedSequence(key).generate_state(3, np.uint64).tolist()
+    # As plain entropy a key would be the same with zeros behind it.
+    sequence = np.random.SeedSequence(key[0], spawn_key=key[1:])
+    first, second, third = sequence.generate_state(3, np.uint64).tolist()
     random.seed(first)
     np.random.seed([second % 2**32, second >> 32])
     torch.manual_seed(third)

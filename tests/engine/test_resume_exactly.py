@@ -4,6 +4,7 @@ import resource
 import shutil
 import signal
 import threading
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -119,7 +120,9 @@ def build_loader(kind, workers):
     return DataLoader(data, batch_size=2, sampler=DefaultSampler(data, seed=0), **options)
 
 
-def train(folder, event=('before_run', -1, None), resume=False, loop='Epoch', data='plain', workers=0, accumulate=1, **more):
+def train(
+    folder, event=('before_run', -1, None), resume=False, loop='Epoch', data='plain', workers=0, accumulate=1, **more
+):
     torch.manual_seed(0)
     model = Network()
     event = Event(*event)
@@ -136,23 +139,25 @@ def train(folder, event=('before_run', -1, None), resume=False, loop='Epoch', da
         param_scheduler=[dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=10)],
         train_cfg=dict(type=f'mlp_backbones.Resumable{loop}Loop', **every),
         val_cfg=dict(),
-        val_dataloader=DataLoader([dict(inputs=torch.ones(1, 3, 8, 8) * i) for i in range(3)], 1, collate_fn=lambda b: b[0]),
+        val_dataloader=DataLoader(
+            [dict(inputs=torch.ones(1, 3, 8, 8) * i) for i in range(3)], 1, collate_fn=lambda b: b[0]
+        ),
         val_evaluator=Evaluator([Loss()]),
         default_hooks=dict(checkpoint=checkpoint, logger=None),
         custom_hooks=hooks,
-        log_level='ERROR',
+        log_level=more.pop('log_level', 'ERROR'),
         randomness=dict(seed=0),
         resume=resume,
         load_from=path,
         experiment_name=f'{folder.name}-{resume}-{threading.get_ident()}-{np.random.randint(2**30)}',
         **more,
     )
-    model.data_preprocessor.forward = lambda batch, training=False: batch if isinstance(batch, dict) else dict(inputs=batch)
+    model.data_preprocessor.forward = lambda batch, training=False: (
+        batch if isinstance(batch, dict) else dict(inputs=batch)
+    )
     runner.cfg.setdefault('provenance', {})
-    try:
+    with suppress(KeyboardInterrupt, Killed):
         runner.train()
-    except (KeyboardInterrupt, Killed):
-        pass
     return event.losses, runner
 
 
@@ -219,9 +224,13 @@ def test_a_stop_or_kill_in_a_validation_is_validated(tmp_path, monkeypatch, loop
     for key in ('best_score', 'best_ckpt'):
         results = [str(run.message_hub.get_info(key)).rpartition('/')[2] for run in (found[1], whole[1])]
         assert results[0] == results[1]
-    states = [(h.wait_count, h.best_score) for r in (found[1], whole[1]) for h in r.hooks if isinstance(h, EarlyStoppingHook)]
+    states = [
+        (h.wait_count, h.best_score) for r in (found[1], whole[1]) for h in r.hooks if isinstance(h, EarlyStoppingHook)
+    ]
     assert states[0] == states[1]
-    assert sorted(p.name for p in (tmp_path / 'whole').glob('best*')) == sorted(p.name for p in (tmp_path / 'broken').glob('best*'))
+    assert sorted(p.name for p in (tmp_path / 'whole').glob('best*')) == sorted(
+        p.name for p in (tmp_path / 'broken').glob('best*')
+    )
 
 
 def assert_equal_ends(found, expected):
@@ -244,7 +253,10 @@ def test_a_full_disk_keeps_what_was_saved(tmp_path):
     (tmp_path / '.epoch_2.pth.abc.partial').write_bytes(b'half')  # of a killed writer
     losses, _ = train(tmp_path, resume=True, checkpoint=dict(max_keep_ckpts=1))
     assert losses[0][0] == 6
-    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {'epoch_3.pth', 'last_checkpoint'}
+    assert {path.name for path in tmp_path.iterdir() if path.is_file() and path.suffix != '.py'} == {
+        'epoch_3.pth',
+        'last_checkpoint',
+    }
 
 
 def test_the_newest_checkpoint_is_found_whatever_last_checkpoint_holds(tmp_path):
@@ -269,17 +281,17 @@ def test_the_newest_checkpoint_is_found_whatever_last_checkpoint_holds(tmp_path)
     # A file that was cut short is passed over.
     (copied / 'epoch_3.pth').write_bytes(b'half')
     assert newest_checkpoint(copied) == str(copied / 'epoch_2.pth')
+    next(copied.glob('best*')).rename(copied / 'interrupted.pth')
+    for path in copied.glob('epoch*'):
+        path.unlink()
     with pytest.raises(UserError, match='no state of the optimizer'):
-        next(copied.glob('best*')).rename(copied / 'interrupted.pth')
-        for path in copied.glob('epoch*'):
-            path.unlink()
         train(copied, resume=True)
 
 
 def test_a_thread_trains_and_signals_stay(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     found = []
-    thread = threading.Thread(target=lambda: found.append(train(tmp_path / 'thread')))
+    thread = threading.Thread(target=lambda: found.append(train(tmp_path / 'thread', log_level='INFO')))
     thread.start()
     thread.join()
     assert len(found[0][0]) == 18 and signal.getsignal(signal.SIGINT) is before
