@@ -130,6 +130,15 @@ class WholeFlexibleRunner(WholeCheckpoints, FlexibleRunner):
     """mmengine's FlexibleRunner, whose checkpoints are written whole or not at all."""
 
 
+def _writes_one_file(strategy: dict | None) -> bool:
+    kind = str((strategy or {}).get('type') or 'SingleDeviceStrategy').rpartition('.')[2]
+    return kind in ('SingleDeviceStrategy', 'DDPStrategy')
+
+
+class WholeFlexibleRunner(WholeCheckpoints, FlexibleRunner):
+    """mmengine's FlexibleRunner, whose checkpoints are written whole or not at all."""
+
+
 def _keep_freed_memory() -> None:
     """Has glibc keep the memory that tensors leave, for the next ones.
 
