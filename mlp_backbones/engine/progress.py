@@ -31,9 +31,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # The last two are of mmengine about its own hooks.
 _PAGES = ('Config:', 'Hooks will be executed', '\n-----', '"FileClient" will be', '"HardDiskBackend" is the alias')
 _UNSAFE_STRATEGIES = ('DeepSpeedStrategy', 'ColossalAIStrategy')
-# How gloo and NCCL word it when a process at the other end is gone or silent.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_HINT = 'make room, then go on with the same command and --resume'
+# How gloo and NCCL word it when a process at the other end is gone or silent.
 _LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|Timed out waiting|NCCL')
 
 
@@ -119,15 +119,6 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
     runner = WholeFlexibleRunner.from_cfg(config) if is_whole else RUNNERS.build(config)
     runner.register_hook(LoadHook())
     return runner
-
-
-def _writes_one_file(strategy: dict | None) -> bool:
-    kind = str((strategy or {}).get('type') or 'SingleDeviceStrategy').rpartition('.')[2]
-    return kind in ('SingleDeviceStrategy', 'DDPStrategy')
-
-
-class WholeFlexibleRunner(WholeCheckpoints, FlexibleRunner):
-    """mmengine's FlexibleRunner, whose checkpoints are written whole or not at all."""
 
 
 def _writes_one_file(strategy: dict | None) -> bool:
