@@ -1,4 +1,2 @@
-# The slim Mask R-CNN of the digit scenes with an AS-MLP of the same widths and depths.
-_base_ = 'cyclemlp_maskrcnn_digits.py'
-
-model = dict(backbone=dict(type='mlp_backbones.ASMLP'))
+# Mask R-CNN with a slim AS-MLP on the embedded handwritten digits.
+_base_ = 'digits/mask-rcnn_asmlp-slim_digits.py'

@@ -1,4 +1,2 @@
-# The slim UperNet of the digit scenes with an AS-MLP of the same widths and depths.
-_base_ = 'cyclemlp_upernet_digits.py'
-
-model = dict(backbone=dict(type='mlp_backbones.ASMLP'))
+# UperNet with a slim AS-MLP on the embedded handwritten digits.
+_base_ = 'digits/upernet_asmlp-slim_digits.py'

@@ -1,4 +1,2 @@
-# The slim UperNet of the digit scenes with a Hire-MLP of the same widths and depths.
-_base_ = 'cyclemlp_upernet_digits.py'
-
-model = dict(backbone=dict(type='mlp_backbones.HireMLP'))
+# UperNet with a slim Hire-MLP on the embedded handwritten digits.
+_base_ = 'digits/upernet_hiremlp-slim_digits.py'

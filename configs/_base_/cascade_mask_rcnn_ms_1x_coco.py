@@ -1,1 +1,6 @@
-_base_ = ['cascade_mask_rcnn.py', 'coco_multi_scale.py', 'swin_1x.py', 'mmdet::_base_/default_runtime.py']
+_base_ = [
+    'models/cascade_mask_rcnn.py',
+    'datasets/coco_multi_scale.py',
+    'schedules/swin_1x.py',
+    'mmdet::_base_/default_runtime.py',
+]

@@ -1,6 +1,6 @@
 _base_ = [
     'mmdet::_base_/models/mask-rcnn_r50_fpn.py',
     'mmdet::_base_/datasets/coco_instance.py',
-    'pvt_1x.py',
+    'schedules/pvt_1x.py',
     'mmdet::_base_/default_runtime.py',
 ]

@@ -1,7 +1,7 @@
 _base_ = [
     'mmdet::_base_/models/retinanet_r50_fpn.py',
     'mmdet::_base_/datasets/coco_detection.py',
-    'pvt_1x.py',
+    'schedules/pvt_1x.py',
     'mmdet::_base_/default_runtime.py',
 ]
 # RetinaNet reads strides 8 to 32: the backbone gives no other output, whose norm would get no gradient (an error in

@@ -1,6 +1,6 @@
 # Semantic FPN as in PVT's released code: 40,000 iterations of 32 images (8 GPUs x 4), all parameters decay alike, no
 # warm-up, no gradient clip.
-_base_ = ['semfpn.py', 'ade20k.py', 'mmseg_iterations.py']
+_base_ = ['models/semfpn.py', 'datasets/ade20k.py', 'schedules/mmseg_iterations.py']
 
 model = dict(decode_head=dict(num_classes=150))
 train_cfg = dict(type='IterBasedTrainLoop', max_iters=40000, val_interval=4000)

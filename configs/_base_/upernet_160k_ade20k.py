@@ -1,6 +1,6 @@
 # UperNet as with Swin and AS-MLP: 160,000 iterations of 16 images (8 GPUs x 2). No parameter with `norm` in its name
 # decays: those of the backbone. Biases do, and the heads' SyncBN (`bn`), as in the released code.
-_base_ = ['upernet.py', 'ade20k.py', 'mmseg_iterations.py']
+_base_ = ['models/upernet.py', 'datasets/ade20k.py', 'schedules/mmseg_iterations.py']
 
 model = dict(decode_head=dict(num_classes=150), auxiliary_head=dict(num_classes=150))
 train_dataloader = dict(batch_size=2)

@@ -1,17 +1,8 @@
 # Mask R-CNN, AS-MLP-T, COCO, 1x with multi-scale training, as released by the authors. The README of svip-lab/AS-MLP
 # links to a share page with the ImageNet-1K weights: save the file under this name.
-_base_ = '../_base_/mask_rcnn_ms_1x_coco.py'
+_base_ = ['../_base_/backbones/asmlp_tiny.py', '../_base_/mask_rcnn_ms_1x_coco.py']
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mlp_backbones.ASMLP',
-        arch='tiny',
-        drop_path_rate=0.2,
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='checkpoints/asmlp_tiny.pth',
-        ),
-    ),
-    neck=dict(in_channels=[96, 192, 384, 768]),
+    backbone=dict(_delete_=True, **_base_.backbone, drop_path_rate=0.2),
+    neck=dict(in_channels=_base_.channels),
 )

@@ -1,17 +1,9 @@
 # UperNet, AS-MLP-T, ADE20K, 160k. The base file of the released config is missing; drop path as the paper says. The
 # README of svip-lab/AS-MLP links to a share page with the ImageNet-1K weights: save the file under this name.
-_base_ = '../_base_/upernet_160k_ade20k.py'
+_base_ = ['../_base_/backbones/asmlp_tiny.py', '../_base_/upernet_160k_ade20k.py']
 
 model = dict(
-    backbone=dict(
-        type='mlp_backbones.ASMLP',
-        arch='tiny',
-        drop_path_rate=0.3,
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='checkpoints/asmlp_tiny.pth',
-        ),
-    ),
-    decode_head=dict(in_channels=[96, 192, 384, 768]),
-    auxiliary_head=dict(in_channels=384),
+    backbone=dict(**_base_.backbone, drop_path_rate=0.3),
+    decode_head=dict(in_channels=_base_.channels),
+    auxiliary_head=dict(in_channels=_base_.channels[2]),
 )

@@ -2,18 +2,9 @@
 # 2107.10224v1, table 5: AdamW, learning rate 1e-4, ImageNet-1K weights. Where it is silent (weight decay) the authors
 # refer to the PVT repository. Drop path: their released dense classes have none. They never released a detection
 # config.
-_base_ = '../_base_/retinanet_1x_coco.py'
+_base_ = ['../_base_/backbones/cyclemlp_b1.py', '../_base_/retinanet_1x_coco.py']
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mlp_backbones.CycleMLP',
-        arch='b1',
-        out_indices=(1, 2, 3),
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='https://github.com/ShoufaChen/CycleMLP/releases/download/v0.1/CycleMLP_B1.pth',
-        ),
-    ),
-    neck=dict(in_channels=[128, 320, 512]),
+    backbone=dict(_delete_=True, **_base_.backbone, out_indices=(1, 2, 3)),
+    neck=dict(in_channels=_base_.channels[1:]),
 )

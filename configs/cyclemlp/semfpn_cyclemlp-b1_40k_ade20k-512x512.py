@@ -1,18 +1,11 @@
 # Semantic FPN, CycleMLP-B1, ADE20K, 40k (8 GPUs x 4 images). Source: CycleMLP paper, arXiv 2107.10224v1, table 6:
 # AdamW, learning rate 2e-4, ImageNet-1K weights. Where it is silent (weight decay) the authors refer to the PVT
 # repository. Drop path: their released dense classes have none. They never released a segmentation config.
-_base_ = '../_base_/semfpn_40k_ade20k.py'
+_base_ = ['../_base_/backbones/cyclemlp_b1.py', '../_base_/semfpn_40k_ade20k.py']
 
 model = dict(
-    backbone=dict(
-        type='mlp_backbones.CycleMLP',
-        arch='b1',
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='https://github.com/ShoufaChen/CycleMLP/releases/download/v0.1/CycleMLP_B1.pth',
-        ),
-    ),
-    neck=dict(in_channels=[64, 128, 320, 512]),
+    backbone=dict(**_base_.backbone),
+    neck=dict(in_channels=_base_.channels),
 )
 # PVT, whose evaluation the authors use unchanged, resizes to sides of multiples of 32.
 multiple = dict(type='ResizeToMultiple', size_divisor=32)

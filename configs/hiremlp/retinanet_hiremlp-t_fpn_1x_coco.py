@@ -1,20 +1,9 @@
 # RetinaNet, Hire-MLP-T, COCO, 1x. No published result. No detection code of Hire-MLP was released and its settings
 # could not be read: taken here is the 1x recipe of PVT and CycleMLP. SyncBN in the backbone and its drop path are
 # those of the released segmentation code.
-_base_ = '../_base_/retinanet_1x_coco.py'
+_base_ = ['../_base_/backbones/hiremlp_tiny.py', '../_base_/retinanet_1x_coco.py']
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mlp_backbones.HireMLP',
-        arch='tiny',
-        out_indices=(1, 2, 3),
-        drop_path_rate=0.1,
-        norm_cfg=dict(type='SyncBN'),
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='https://github.com/ggjy/Hire-Wave-MLP.pytorch/releases/download/log/hire_mlp_tiny.pth',
-        ),
-    ),
-    neck=dict(in_channels=[128, 320, 512]),
+    backbone=dict(_delete_=True, **_base_.backbone, out_indices=(1, 2, 3), drop_path_rate=0.1),
+    neck=dict(in_channels=_base_.channels[1:]),
 )

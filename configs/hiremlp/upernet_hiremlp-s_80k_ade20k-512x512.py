@@ -1,20 +1,11 @@
 # UperNet, Hire-MLP-S, ADE20K, 80,000 iterations of 32 images (8 GPUs x 4), as released: as many images as 160,000 of
 # 16. All parameters decay alike.
-_base_ = '../_base_/upernet_160k_ade20k.py'
+_base_ = ['../_base_/backbones/hiremlp_small.py', '../_base_/upernet_160k_ade20k.py']
 
 model = dict(
-    backbone=dict(
-        type='mlp_backbones.HireMLP',
-        arch='small',
-        drop_path_rate=0.2,
-        norm_cfg=dict(type='SyncBN'),
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='https://github.com/ggjy/Hire-Wave-MLP.pytorch/releases/download/log/hire_mlp_small.pth',
-        ),
-    ),
-    decode_head=dict(in_channels=[64, 128, 320, 512]),
-    auxiliary_head=dict(in_channels=320),
+    backbone=dict(**_base_.backbone, drop_path_rate=0.2),
+    decode_head=dict(in_channels=_base_.channels),
+    auxiliary_head=dict(in_channels=_base_.channels[2]),
 )
 train_dataloader = dict(batch_size=4)
 train_cfg = dict(max_iters=80000, val_interval=8000)

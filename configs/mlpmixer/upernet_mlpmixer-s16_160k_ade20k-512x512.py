@@ -2,16 +2,10 @@
 # of ImageNet. UperNet takes four blocks of one stride. Crops of 512 pixels are mixed on the native grid ('resize'), as
 # RaftMLP does in a detector: with 'tile' the tiles of 224 pixels would not see each other. No weights are linked: those
 # are of mlpmixer-s16_300e_in1k, trained before.
-_base_ = '../_base_/upernet_160k_ade20k.py'
+_base_ = ['../_base_/backbones/mlpmixer_s16.py', '../_base_/upernet_160k_ade20k.py']
 
 model = dict(
-    backbone=dict(
-        type='mlp_backbones.MLPMixer',
-        arch='s16',
-        spatial_rule='resize',
-        drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/mlpmixer-s16_300e_in1k/epoch_300.pth'),
-    ),
-    decode_head=dict(in_channels=[512] * 4),
-    auxiliary_head=dict(in_channels=512),
+    backbone=dict(**_base_.backbone, drop_path_rate=0.1),
+    decode_head=dict(in_channels=_base_.channels),
+    auxiliary_head=dict(in_channels=_base_.channels[2]),
 )

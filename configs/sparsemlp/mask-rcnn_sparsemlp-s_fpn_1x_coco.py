@@ -2,25 +2,18 @@
 # ImageNet. Four blocks of stride 16 are brought to strides 4 to 32 as mmseg does for ViT; the coarsest is that of the
 # sparse blocks. Images are mixed on the native grid ('resize'), as RaftMLP does with Mixer: with 'tile' the tiles of
 # 224 pixels would not see each other. No weights are linked: those are of sparsemlp-s_300e_in1k, trained before.
-_base_ = '../_base_/mask_rcnn_1x_coco.py'
+_base_ = ['../_base_/backbones/sparsemlp_s.py', '../_base_/mask_rcnn_1x_coco.py']
 
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mlp_backbones.SparseMLP',
-        arch='s',
-        spatial_rule='resize',
-        drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/sparsemlp-s_300e_in1k/epoch_300.pth'),
-    ),
+    backbone=dict(_delete_=True, **_base_.backbone, drop_path_rate=0.1),
     neck=[
         dict(
             type='mmseg.Feature2Pyramid',
-            embed_dim=512,
+            embed_dim=_base_.channels[0],
             rescales=[4, 2, 1, 0.5],
             norm_cfg=dict(type='SyncBN', requires_grad=True),
         ),
-        dict(type='FPN', in_channels=[512] * 4, out_channels=256, num_outs=5),
+        dict(type='FPN', in_channels=_base_.channels, out_channels=256, num_outs=5),
     ],
 )
 custom_hooks = [dict(type='mlp_backbones.AuxiliaryLossHook')]

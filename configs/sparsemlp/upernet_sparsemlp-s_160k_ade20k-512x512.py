@@ -3,17 +3,11 @@
 # RaftMLP does with Mixer in a detector: with 'tile' the tiles of 224 pixels would not see each other. The two sparse
 # blocks, one output of four, then give a map as fine as the native grid, as nothing goes past them. No weights are
 # linked: those are of sparsemlp-s_300e_in1k, trained before.
-_base_ = '../_base_/upernet_160k_ade20k.py'
+_base_ = ['../_base_/backbones/sparsemlp_s.py', '../_base_/upernet_160k_ade20k.py']
 
 model = dict(
-    backbone=dict(
-        type='mlp_backbones.SparseMLP',
-        arch='s',
-        spatial_rule='resize',
-        drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/sparsemlp-s_300e_in1k/epoch_300.pth'),
-    ),
-    decode_head=dict(in_channels=[512] * 4),
-    auxiliary_head=dict(in_channels=512),
+    backbone=dict(**_base_.backbone, drop_path_rate=0.1),
+    decode_head=dict(in_channels=_base_.channels),
+    auxiliary_head=dict(in_channels=_base_.channels[2]),
 )
 custom_hooks = [dict(type='mlp_backbones.AuxiliaryLossHook')]

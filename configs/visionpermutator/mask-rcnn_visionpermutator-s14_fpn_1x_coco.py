@@ -3,26 +3,19 @@
 # these strides. Images are mixed on the native grid ('resize'), as RaftMLP does with Mixer: with 'tile' the tiles of
 # 224 pixels would not see each other. No weights are linked: those are of visionpermutator-s14_300e_in1k, trained
 # before.
-_base_ = '../_base_/mask_rcnn_1x_coco.py'
+_base_ = ['../_base_/backbones/visionpermutator_s14.py', '../_base_/mask_rcnn_1x_coco.py']
 
 strides = [3.5, 7, 14, 28, 56]
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mlp_backbones.VisionPermutator',
-        arch='s14',
-        spatial_rule='resize',
-        drop_path_rate=0.1,
-        init_cfg=dict(type='Pretrained', checkpoint='work_dirs/visionpermutator-s14_300e_in1k/epoch_300.pth'),
-    ),
+    backbone=dict(_delete_=True, **_base_.backbone, drop_path_rate=0.1),
     neck=[
         dict(
             type='mmseg.Feature2Pyramid',
-            embed_dim=384,
+            embed_dim=_base_.channels[0],
             rescales=[4, 2, 1, 0.5],
             norm_cfg=dict(type='SyncBN', requires_grad=True),
         ),
-        dict(type='FPN', in_channels=[384] * 4, out_channels=256, num_outs=5),
+        dict(type='FPN', in_channels=_base_.channels, out_channels=256, num_outs=5),
     ],
     rpn_head=dict(anchor_generator=dict(strides=strides)),
     roi_head=dict(

@@ -1,0 +1,13 @@
+# MLP-Mixer (s16) for the dense recipes. No weights are linked: train mlpmixer-s16_300e_in1k first.
+# Images are mixed on the native grid ('resize'), as RaftMLP does with Mixer: with 'tile' the tiles would not see each
+# other.
+channels = [512] * 4
+backbone = dict(
+    type='mlp_backbones.MLPMixer',
+    arch='s16',
+    spatial_rule='resize',
+    init_cfg=dict(
+        type='Pretrained',
+        checkpoint='work_dirs/mlpmixer-s16_300e_in1k/epoch_300.pth',
+    ),
+)

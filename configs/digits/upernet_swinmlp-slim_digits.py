@@ -1,0 +1,9 @@
+# The slim UperNet of the digit scenes with a Swin-MLP of the same widths and depths.
+_base_ = 'upernet_cyclemlp-slim_digits.py'
+
+model = dict(
+    backbone=dict(
+        type='mlp_backbones.SwinMLP',
+        arch=dict(heads=[width // 16 for width in _base_.dims], window_size=4),
+    )
+)

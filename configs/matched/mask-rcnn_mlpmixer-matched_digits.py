@@ -1,9 +1,0 @@
-_base_ = ['../_base_/matched/mlpmixer.py', '../_base_/matched/mask_rcnn.py']
-
-model = dict(
-    backbone=dict(_delete_=True, **_base_.backbone),
-    neck=[
-        _base_.pyramid,
-        dict(type='FPN', in_channels=_base_.channels, out_channels=_base_.width, num_outs=len(_base_.strides)),
-    ],
-)

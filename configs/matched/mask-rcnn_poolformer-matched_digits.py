@@ -1,6 +1,0 @@
-_base_ = ['../_base_/matched/poolformer.py', '../_base_/matched/mask_rcnn.py']
-
-model = dict(
-    backbone=dict(_delete_=True, **_base_.backbone),
-    neck=dict(in_channels=_base_.channels),
-)

@@ -1,7 +1,0 @@
-_base_ = ['../_base_/matched/hiremlp.py', '../_base_/matched/upernet.py']
-
-model = dict(
-    backbone=_base_.backbone,
-    decode_head=dict(in_channels=_base_.channels),
-    auxiliary_head=dict(in_channels=_base_.channels[2]),
-)

@@ -1,4 +1,0 @@
-# The slim Mask R-CNN of the digit scenes with a Wave-MLP of the same widths and depths.
-_base_ = 'cyclemlp_maskrcnn_digits.py'
-
-model = dict(backbone=dict(type='mlp_backbones.WaveMLP'))

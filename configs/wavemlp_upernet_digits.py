@@ -1,4 +1,0 @@
-# The slim UperNet of the digit scenes with a Wave-MLP of the same widths and depths.
-_base_ = 'cyclemlp_upernet_digits.py'
-
-model = dict(backbone=dict(type='mlp_backbones.WaveMLP'))
