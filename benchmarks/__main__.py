@@ -133,7 +133,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     compare.add_argument(
         '--networks',
         type=listed(str),
-        help='of configs/_base_/matched (cyclemlp,asmlp,hiremlp,convmlp,wavemlp,swinmlp,mlpmixer,visionpermutator,'
+        help='of configs/_base_/backbones/*_matched.py (cyclemlp,asmlp,hiremlp,convmlp,wavemlp,swinmlp,mlpmixer,visionpermutator,'
         'sparsemlp,resnet,swin,poolformer)',
     )
     compare.add_argument(

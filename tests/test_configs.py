@@ -1,6 +1,5 @@
 """All configs: what they build, count to, decay and read, beside what metafiles and sources say; a training step."""
 
-import ast
 import copy
 import functools
 import math
@@ -21,6 +20,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import mlp_backbones as mb
+from mlp_backbones.engine import load_config
 from mlp_backbones.engine.model_complexity import build_meta, model_complexity
 from tests.conftest import ROOT
 from tests.test_models import data
@@ -105,26 +105,26 @@ def plain(text):
     return re.sub(r'[\W_]', '', text.lower())
 
 
-def is_front_door(path):
-    statements = ast.parse(path.read_text()).body
-    return len(statements) == 1 and '_base_' in ast.unparse(statements[0])
+ALIASES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
 
 
 def test_every_config_has_an_entry_and_every_entry_a_config():
     assert sorted(INDEX) == [str(p.relative_to(ROOT)) for p in sorted((ROOT / 'configs').rglob('metafile.yml'))]
-    recipes = {name: path for name, path in CONFIGS.items() if not is_front_door(path)}
+    recipes = {name: path for name, path in CONFIGS.items() if name not in ALIASES}
     assert len(MODELS_BY_NAME) == sum(len(metafile['Models']) for metafile in METAFILES)
     assert {name: str(path.relative_to(ROOT)) for name, path in recipes.items()} == {
         name: model['Config'] for name, model in MODELS_BY_NAME.items()
     }
 
 
-@pytest.mark.parametrize('door', [name for name, path in CONFIGS.items() if is_front_door(path)])
-def test_front_door(door):
-    path = CONFIGS[door]
-    base = Config.fromfile(path.parent / ast.literal_eval(ast.parse(path.read_text()).body[0].value))
-    assert MODELS_BY_NAME[base.filename.rpartition('/')[2].removesuffix('.py')]
-    assert Config.fromfile(path).to_dict() == base.to_dict()
+@pytest.mark.parametrize('alias', ALIASES)
+def test_an_alias_is_its_recipe_in_every_respect(alias):
+    """The same settings and name, from which the work directory follows; only the four main families have aliases."""
+    assert alias.split('_')[0] in ('asmlp', 'convmlp', 'cyclemlp', 'hiremlp')
+    config = load_config(alias, ROOT / 'configs')
+    recipe = load_config(config.provenance.config, ROOT / 'configs')
+    assert recipe.provenance.config in MODELS_BY_NAME
+    assert config.to_dict() == recipe.to_dict()
 
 
 @pytest.mark.parametrize('metafile', METAFILES, ids=INDEX)

@@ -1,7 +1,6 @@
 """From a config's name and a user's flags to a config that a Runner takes."""
 
 import argparse
-import ast
 import errno
 import io
 import os
@@ -136,7 +135,7 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
         ) from error
     _check_delete(config, path)
     config.pop('provenance', None)  # of a config that was saved in a work directory
-    config.provenance = dict(config=recipe(path), options=options or {}, config_hash=config_hash(config))
+    config.provenance = dict(config=recipe_name(path, configs), options=options or {}, config_hash=config_hash(config))
     _drop_none(config)
     return config
 
@@ -147,8 +146,6 @@ def _read(path: Path) -> Config:
         content = load(path) if path.suffix in DATA_FILES else {}
         if not isinstance(content, dict):
             raise UserError(f'config {printable(path)} holds a {type(content).__name__}, expected keys and values')
-        if _leads_back(path.resolve(), ()):
-            raise RecursionError
         config = Config.fromfile(path)
         # Classes that a pure Python config imports are looked up now.
         nodes = list(_dicts(config._cfg_dict))
@@ -176,24 +173,6 @@ def _read(path: Path) -> Config:
                 if _PAIRS.search(str(key)):
                     node[key] = _as_tuple(value)
     return config
-
-
-def _leads_back(path: Path, above: tuple[Path, ...]) -> bool:
-    """Whether the bases of a config name one that inherits from it, which takes mmengine seconds to notice."""
-    if path in above or path.suffix != '.py' or not path.is_file():
-        return path in above
-    try:
-        statements = ast.parse(path.read_bytes()).body
-    except (SyntaxError, ValueError):  # mmengine has a sentence for it, or fills in its {{ }} first
-        return False
-    values = [
-        node.value
-        for node in statements
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '_base_'
-    ]
-    bases = [node.value for value in values for node in ast.walk(value) if isinstance(node, ast.Constant)]
-    bases = [base for base in bases if isinstance(base, str) and '::' not in base]
-    return any(_leads_back((path.parent / base).resolve(), (*above, path)) for base in bases)
 
 
 def _is_config(file: str, path: Path) -> bool:
@@ -233,14 +212,11 @@ def _places(node: object, place: str = '') -> Iterator[tuple[str, dict]]:
         yield from _places(value, f'{place}.{key}'.lstrip('.'))
 
 
-def recipe(path: Path) -> str:
-    """The bare name of a config; of a front door, which only names another config, the name of that one."""
-    if path.suffix != '.py':
-        return path.stem
-    statements = ast.parse(path.read_bytes()).body
-    if len(statements) == 1 and isinstance(statements[0], ast.Assign) and isinstance(statements[0].value, ast.Constant):
-        return Path(statements[0].value.value).stem
-    return path.stem
+def recipe_name(path: Path, configs: Path) -> str:
+    """The bare name of a config; for an alias, which stands at the top of ``configs``, that of the config it names."""
+    is_alias = path.suffix == '.py' and path.resolve().parent == configs.resolve()
+    bases = re.findall(r"^_base_ = '(.+)\.py'$", path.read_text(), re.MULTILINE) if is_alias else []
+    return Path(bases[0]).name if bases else path.stem
 
 
 def model_config(config: Config) -> dict:
@@ -423,7 +399,7 @@ def _prepare(
     _drop_none(config)
     if tensorboard:
         _add_tensorboard(config)
-    config.work_dir = work_dir or config.get('work_dir') or f'work_dirs/{Path(config.filename).stem}'
+    config.work_dir = work_dir or config.get('work_dir') or f'work_dirs/{config.provenance.config}'
     config.launcher = launcher
     # A config that mmengine saved in a work directory names our hooks already.
     config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if _name(hook) not in HOOKS]
