@@ -46,7 +46,7 @@ clean:  ## remove what runs and builds made; .venv stays
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # The stamp is written last, so that a set-up that failed or was interrupted is taken up again.
-$(STAMP): requirements/lock.txt requirements/openmmlab.txt requirements/install.sh setup.py
+$(STAMP): requirements/lock.txt requirements/openmmlab.txt requirements/install.sh pyproject.toml
 	PYTHON="$(PYTHON)" bash requirements/install.sh "$(VENV)"
 	@touch $@
 
