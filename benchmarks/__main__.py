@@ -133,8 +133,8 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     compare.add_argument(
         '--networks',
         type=listed(str),
-        help='of configs/_base_/backbones/*_matched.py (cyclemlp,asmlp,hiremlp,convmlp,wavemlp,swinmlp,mlpmixer,visionpermutator,'
-        'sparsemlp,resnet,swin,poolformer)',
+        help='of configs/_base_/backbones/*_matched.py (cyclemlp,asmlp,hiremlp,convmlp,wavemlp,swinmlp,mlpmixer,'
+        'visionpermutator,sparsemlp,resnet,swin,poolformer)',
     )
     compare.add_argument(
         '--rates', type=listed(number(0)), default=[1e-3, 2e-3, 4e-3], help='learning rates (0.001,0.002,0.004)'
