@@ -39,7 +39,7 @@ format: $(STAMP)  ## mend what ruff can and format the code
 
 leaderboard-digits: $(STAMP)  ## train networks of the same multiply-adds on drawn digits, and rank them (3 to 5 hours)
 	$(BIN)/python -m benchmarks compare
-	$(BIN)/python -m mlp_backbones leaderboard build
+	$(BIN)/python -m benchmarks.leaderboard build
 
 clean:  ## remove what runs and builds made; .venv stays
 	rm -rf docs/_build docs/examples work_dirs data/digit_scenes* build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

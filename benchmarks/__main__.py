@@ -151,7 +151,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     args = vars(parse_args(arguments))
     # Imported here and below: that takes seconds, and --help needs none of it.
-    from mlp_backbones.engine import UserError
+    from mlp_backbones.errors import UserError
 
     try:
         command = args.pop('command')

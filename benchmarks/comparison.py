@@ -21,12 +21,13 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from mlp_backbones.apis import load_config, prepare_test
 from mlp_backbones.backbones.arguments import unknown
 from mlp_backbones.checkpoints import load_trained
-from mlp_backbones.engine import UserError, load_config, prepare_test
-from mlp_backbones.engine.resume import newest_checkpoint
+from mlp_backbones.engine.hooks.interrupt import newest_checkpoint
+from mlp_backbones.engine.hooks.result import FILE, Result, average
+from mlp_backbones.errors import UserError
 from mlp_backbones.files import atomic_file, write_text
-from mlp_backbones.leaderboard.result import FILE, Result, average
 
 from .measure import Step, interleave, peak_memory
 

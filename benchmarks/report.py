@@ -10,7 +10,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from mlp_backbones.engine import UserError
+from mlp_backbones.errors import UserError
 
 from .drawing import COLOURS, INK, STYLE, svg
 from .run import FORMAT, MODES, write_csv
@@ -306,7 +306,7 @@ def _plot(lines: list[tuple[str, str, dict]], title: str, path: Path) -> None:
         steps = [m * 10.0**e for e in range(-4, 5) for m in (1, 2, 5)]
         ticks = MaxNLocator(6).tick_values(low, high) if high / low < NARROW else steps
         axes.set_xticks([tick for tick in ticks if low <= tick <= high])
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}×'))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}x'))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.minorticks_off()
         axes.tick_params(left=False)

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mlp_backbones import ops
 from mlp_backbones.backbones.arguments import unknown
-from mlp_backbones.engine import UserError
 from mlp_backbones.engine.provenance import machine, versions
+from mlp_backbones.errors import UserError
 
 from .measure import count, interleave, peak_memory, rates
 from .suites import DTYPES, SUITES, Contestant, Row

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 import mlp_backbones as mb
 from mlp_backbones import ops
+from mlp_backbones.apis import load_config
 from mlp_backbones.backbones import FAMILIES
-from mlp_backbones.engine import UserError, load_config
+from mlp_backbones.errors import UserError
 
 from .measure import Step
 from .naive import NAIVE, NOTHING, bound, naive

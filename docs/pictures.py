@@ -15,7 +15,7 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.drawing import COLOURS, STYLE, svg  # noqa: E402
-from mlp_backbones.engine.zoo import Row, load_zoo  # noqa: E402
+from mlp_backbones.apis.zoo import Row, load_zoo  # noqa: E402
 
 README_PICTURE = DOCS / 'readme_picture.svg'
 

@@ -10,34 +10,19 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from . import checkpoints, ops
-from .backbones import (
-    ASMLP,
-    ConvMLP,
-    CycleMLP,
-    HireMLP,
-    MLPMixer,
-    SparseMLP,
-    SwinMLP,
-    VisionPermutator,
-    WaveMLP,
-)
-from .factory import build_backbone, build_classifier, list_backbones
-from .registry import MODELS
+from . import backbones, checkpoints, ops
+from .backbones import *  # noqa: F403  # the families
+from .backbones import build_backbone, build_classifier, list_backbones
+from .engine.optimizers import LayerDecayOptimWrapperConstructor
+from .registry import FAMILIES, MODELS
 from .version import __version__
 
 __all__ = [
-    'ASMLP',
+    *FAMILIES,
     'MODELS',
-    'ConvMLP',
-    'CycleMLP',
-    'HireMLP',
-    'MLPMixer',
-    'SparseMLP',
-    'SwinMLP',
-    'VisionPermutator',
-    'WaveMLP',
+    'LayerDecayOptimWrapperConstructor',
     '__version__',
+    'backbones',
     'build_backbone',
     'build_classifier',
     'checkpoints',

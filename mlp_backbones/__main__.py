@@ -3,15 +3,14 @@
 import argparse
 import sys
 
-from .engine import UserError, zoo
-from .leaderboard import command as leaderboard
+from .apis import zoo
+from .errors import UserError
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog='python -m mlp_backbones', description='What is known about the backbones.')
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
     zoo.add_arguments(commands.add_parser('zoo', help='every config with its known results, as comparable tables'))
-    leaderboard.add_arguments(commands.add_parser('leaderboard', help='results side by side: build, add, check'))
     args = parser.parse_args()
     try:
         args.run(args)

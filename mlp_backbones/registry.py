@@ -1,6 +1,6 @@
-"""The one place that speaks to the mm registries.
+"""The registries: the ground floor of the package, which imports mmengine only.
 
-A registry whose scope is the package's name makes ``type='mlp_backbones.CycleMLP'`` work with no ``custom_imports``:
+A registry whose scope is the package's name makes ``type='mlp_backbones.CycleMLP'`` work without ``custom_imports``:
 mmengine imports ``mlp_backbones.registry`` by itself. The root registry, which mmdet, mmseg and mmpretrain all search,
 makes the bare ``type='CycleMLP'`` work once the package is imported. A class of the user's with that name keeps it,
 whether it is registered before or after the package is imported; the full name always means ours.
@@ -10,14 +10,13 @@ The package may be imported again, reloaded in whole or in part, or removed from
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, TypeVar
 
 from mmengine import registry as root
 from mmengine.logging import print_log
 from mmengine.registry import Registry
 
-from .backbones import FAMILIES
-from .hooks import AuxiliaryLossHook
-from .optim import LayerDecayOptimWrapperConstructor
+Class = TypeVar('Class', bound=type)
 
 SCOPE = 'mlp_backbones'
 
@@ -82,20 +81,31 @@ def _is_ours(module: Callable) -> bool:
 # A reload keeps the registries, in which other modules of the package have registered their classes.
 if 'MODELS' not in globals():
     MODELS = _make('model', root.MODELS, ['mlp_backbones.backbones'])
-    OPTIM_WRAPPER_CONSTRUCTORS = _make(
-        'optimizer wrapper constructor', root.OPTIM_WRAPPER_CONSTRUCTORS, ['mlp_backbones.optim']
-    )
-    # Names only: the command lines' own parts are imported when a config of theirs asks for them.
-    HOOKS = _make('hook', root.HOOKS, ['mlp_backbones.engine', 'mlp_backbones.leaderboard.result'])
+    HOOKS = _make('hook', root.HOOKS, ['mlp_backbones.engine'])
     LOOPS = _make('loop', root.LOOPS, ['mlp_backbones.engine'])
+    OPTIM_WRAPPER_CONSTRUCTORS = _make(
+        'optimizer wrapper constructor', root.OPTIM_WRAPPER_CONSTRUCTORS, ['mlp_backbones.engine']
+    )
+    # The backbone families by class name; each family file adds its own.
+    FAMILIES: dict[str, Any] = {}
 
-for registry, shared, modules in (
-    (MODELS, root.MODELS, FAMILIES.values()),
-    (OPTIM_WRAPPER_CONSTRUCTORS, root.OPTIM_WRAPPER_CONSTRUCTORS, [LayerDecayOptimWrapperConstructor]),
-    (HOOKS, root.HOOKS, [AuxiliaryLossHook]),
-):
-    # Of this registry only: mmengine refuses a name that is taken, and a user cannot take ours back.
+for shared in (root.MODELS, root.HOOKS, root.OPTIM_WRAPPER_CONSTRUCTORS):
+    # Of these registries only: mmengine refuses a name that is taken, and a user cannot take ours back.
     shared._register_module = partial(_give_way, shared)
-    for module in modules:
-        registry.register_module(module=module)
-        _share(shared, module)
+
+
+def register(registry: Registry) -> Callable[[Class], Class]:
+    """Class decorator: register a class under ``mlp_backbones.NAME`` and, in the root registry, under its bare name."""
+
+    def add(kind: Class) -> Class:
+        registry.register_module(module=kind)
+        _share(registry.parent, kind)
+        return kind
+
+    return add
+
+
+def register_family(family: Class) -> Class:
+    """Class decorator: add a backbone family to :data:`FAMILIES`, and register it."""
+    FAMILIES[family.__name__] = family
+    return register(MODELS)(family)

@@ -89,7 +89,7 @@ def workspace(tmp_path_factory) -> Path:
 @pytest.fixture
 def digits_config(workspace, monkeypatch):
     """Loads a digit-scenes config on the tiny scenes, in their folder."""
-    from mlp_backbones.engine import load_config
+    from mlp_backbones.apis import load_config
 
     monkeypatch.chdir(workspace)
     return lambda name: load_config(name, ROOT / 'configs', TINY)

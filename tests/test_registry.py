@@ -109,7 +109,7 @@ for name in [n for n in sys.modules if n.partition('.')[0] == 'mlp_backbones']:
     del sys.modules[name]
 importlib.import_module('mlp_backbones')
 check()
-assert found[-1] is not found[0] and found[-1] is sys.modules['mlp_backbones.leaderboard.result'].ResultHook
+assert found[-1] is not found[0] and found[-1] is sys.modules['mlp_backbones.engine.hooks.result'].ResultHook
 print('harmless')
 """,
     )

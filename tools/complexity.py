@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 import mlp_backbones as mb
+from mlp_backbones.analysis.complexity import complexity_by_part
 from mlp_backbones.backbones.arguments import unknown
-from mlp_backbones.engine.complexity import complexity_by_part
 
 
 def main() -> None:

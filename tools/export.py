@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import mlp_backbones as mb
+from mlp_backbones.apis import load_config
+from mlp_backbones.apis.config import build_model
+from mlp_backbones.apis.export import SegmentorGraph, export_graph
 from mlp_backbones.checkpoints import CheckpointError, load_published, load_trained
-from mlp_backbones.engine import UserError, load_config
-from mlp_backbones.engine.config import build_model
-from mlp_backbones.engine.export import SegmentorGraph, export_graph
+from mlp_backbones.errors import UserError
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 

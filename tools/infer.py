@@ -7,9 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mlp_backbones.apis import load_config
+from mlp_backbones.apis.inference import Predictor, find_pictures, infer, picture_suffixes
 from mlp_backbones.checkpoints import CheckpointError
-from mlp_backbones.engine import UserError, load_config
-from mlp_backbones.engine.infer import Predictor, find_pictures, infer, picture_suffixes
+from mlp_backbones.errors import UserError
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 

@@ -6,7 +6,8 @@ import sys
 
 from rich import print
 
-from mlp_backbones.engine import UserError, write_report
+from mlp_backbones.apis import write_report
+from mlp_backbones.errors import UserError
 
 
 def main() -> None:

@@ -9,10 +9,10 @@ import torch
 from mmengine.logging import MMLogger
 from rich.console import Console
 
+from mlp_backbones.analysis.similarity import check_out, compare, load_network, parse_size, write
+from mlp_backbones.apis.inference import find_pictures
 from mlp_backbones.checkpoints import CheckpointError
-from mlp_backbones.engine import UserError
-from mlp_backbones.engine.infer import find_pictures
-from mlp_backbones.engine.similarity import check_out, compare, load_network, parse_size, write
+from mlp_backbones.errors import UserError
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 

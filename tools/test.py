@@ -5,13 +5,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from mlp_backbones.apis import load_config, prepare_test
+from mlp_backbones.apis.config import add_arguments
+from mlp_backbones.apis.explain import explained
+from mlp_backbones.apis.submission import finish_submission
 from mlp_backbones.checkpoints import CheckpointError, load_trained
-from mlp_backbones.engine import TerminalRunner, UserError, load_config, prepare_test
-from mlp_backbones.engine.config import add_arguments
-from mlp_backbones.engine.explain import explained
-from mlp_backbones.engine.submission import finish_submission
+from mlp_backbones.engine import TerminalRunner
+from mlp_backbones.engine.hooks.result import write_test_result
+from mlp_backbones.errors import UserError
 from mlp_backbones.files import check_target
-from mlp_backbones.leaderboard.result import write_test_result
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 

@@ -5,10 +5,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from mlp_backbones.apis import load_config, prepare_train
+from mlp_backbones.apis.config import OFFER, add_arguments
+from mlp_backbones.apis.explain import explained
 from mlp_backbones.checkpoints import CheckpointError, CheckpointMissing
-from mlp_backbones.engine import UserError, build_runner, load_config, prepare_train
-from mlp_backbones.engine.config import OFFER, add_arguments
-from mlp_backbones.engine.explain import explained
+from mlp_backbones.engine import build_runner
+from mlp_backbones.errors import UserError
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import mlp_backbones as mb
+from mlp_backbones.analysis.complexity import complexity
+from mlp_backbones.apis.zoo import INTRODUCTION, Row, as_markdown, load_zoo, tabulate
 from mlp_backbones.backbones import FAMILIES
-from mlp_backbones.engine.complexity import complexity
-from mlp_backbones.engine.zoo import INTRODUCTION, Row, as_markdown, load_zoo, tabulate
 
 ROOT = Path(__file__).parents[2]
 

@@ -16,8 +16,8 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import LogNorm
 
 import mlp_backbones as mb
+from mlp_backbones.apis.export import export_graph
 from mlp_backbones.datasets import DigitScenes
-from mlp_backbones.engine.export import export_graph
 
 torch.manual_seed(0)
 folder = tempfile.TemporaryDirectory()

@@ -1,33 +1,25 @@
-"""One file per family; ``FAMILIES`` is all that the rest of the package needs to know of them."""
+"""One file a family, which registers itself when it is imported here."""
 
-from .asmlp import ASMLP
+from ..registry import FAMILIES
+from .asmlp import ASMLP as ASMLP
 from .base import MLPBackbone
+from .builders import build_backbone, build_classifier, list_backbones
 from .classifier import Classifier
-from .convmlp import ConvMLP
-from .cyclemlp import CycleMLP
-from .hiremlp import HireMLP
-from .mlpmixer import MLPMixer
-from .sparsemlp import SparseMLP
-from .swinmlp import SwinMLP
-from .visionpermutator import VisionPermutator
-from .wavemlp import WaveMLP
-
-FAMILIES: dict[str, type[MLPBackbone]] = {
-    family.__name__: family
-    for family in (ASMLP, ConvMLP, CycleMLP, HireMLP, MLPMixer, SparseMLP, SwinMLP, VisionPermutator, WaveMLP)
-}
+from .convmlp import ConvMLP as ConvMLP
+from .cyclemlp import CycleMLP as CycleMLP
+from .hiremlp import HireMLP as HireMLP
+from .mlpmixer import MLPMixer as MLPMixer
+from .sparsemlp import SparseMLP as SparseMLP
+from .swinmlp import SwinMLP as SwinMLP
+from .visionpermutator import VisionPermutator as VisionPermutator
+from .wavemlp import WaveMLP as WaveMLP
 
 __all__ = [
-    'ASMLP',
+    *FAMILIES,
     'FAMILIES',
     'Classifier',
-    'ConvMLP',
-    'CycleMLP',
-    'HireMLP',
     'MLPBackbone',
-    'MLPMixer',
-    'SparseMLP',
-    'SwinMLP',
-    'VisionPermutator',
-    'WaveMLP',
+    'build_backbone',
+    'build_classifier',
+    'list_backbones',
 ]

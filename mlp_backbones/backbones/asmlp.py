@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..layers import PatchEmbed, PatchMerging, SampleNorm
 from ..ops import axial_linear, gelu
+from ..registry import register_family
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
 
@@ -50,6 +51,7 @@ class AxialShiftMixer(nn.Module):
         return self.conv3(self.norm2(along_w + along_h))
 
 
+@register_family
 class ASMLP(MLPBackbone):
     """AS-MLP (arXiv 2107.08391), a pyramid of four stages at strides 4, 8, 16 and 32.
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..layers import ConvEmbed, DropPath, LayerNorm2d, Mlp, build_norm, fold_norm_after
 from ..ops import pad_to_multiple
+from ..registry import register_family
 from .base import MLPBackbone, Stage
 
 Norm = Callable[[int], nn.Module]
@@ -85,6 +86,7 @@ class ConvMLPBlock(nn.Module):
         return x + self.drop_path(self.channel_mlp2(self.norm2(x)))
 
 
+@register_family
 class ConvMLP(MLPBackbone):
     """ConvMLP (arXiv 2109.04454), four outputs at strides 4, 8, 16 and 32.
 

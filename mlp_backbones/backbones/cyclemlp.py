@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from ..layers import ConvEmbed, LayerNorm2d, Reweight, init_pointwise, is_plain
 from ..ops import autocast_once, cycle_linear, form, fx_leaf, gather_neighbours, neighbour_weights
+from ..registry import register_family
 from .base import Block, MLPBackbone, Stage
 
 
@@ -76,6 +77,7 @@ def _is_large(x: Tensor) -> bool:
     return x.shape[2] * x.shape[3] >= 4 * x.shape[1]
 
 
+@register_family
 class CycleMLP(MLPBackbone):
     """CycleMLP (arXiv 2107.10224), a pyramid of four stages at strides 4, 8, 16 and 32.
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ..layers import ConvEmbed, Reweight, build_norm, fold_norm_after, fold_norm_before, is_plain
 from ..ops import add_unfolded, autocast_once, average_of_unfolded, fold_regions, form, unfold_regions
+from ..registry import register_family
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
 
@@ -115,6 +116,7 @@ class HireBlock(Block):
         self.mixer.sort_neighbours()
 
 
+@register_family
 class HireMLP(MLPBackbone):
     """Hire-MLP (arXiv 2108.13341, version 2, as in the published code), four stages at strides 4, 8, 16 and 32.
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..layers import LayerNorm2d, Mlp, PatchEmbed
 from ..ops import SPATIAL_RULES, on_native_grid
+from ..registry import register_family
 from .arguments import check, check_choice
 from .base import Block, MLPBackbone, Stage
 
@@ -36,6 +37,7 @@ class TokenMixer(Mlp):
         return super().forward(positions_first).squeeze(3).transpose(1, 2).unflatten(2, (self.grid, self.grid))
 
 
+@register_family
 class MLPMixer(MLPBackbone):
     """MLP-Mixer (arXiv 2105.01601), a network of one scale; every block is a stage.
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..layers import DropPath, Mlp
 from ..ops import fx_leaf, gelu, is_transformed, on_native_grid
+from ..registry import register_family
 from .arguments import check
 from .base import Stage
 from .mlpmixer import MLPMixer, Norm
@@ -193,6 +194,7 @@ class SparseBlock(nn.Module):
         return self.mlp_channels(rows.flatten(0, 1)).view(rows.shape).transpose(1, 2).unsqueeze(3)
 
 
+@register_family
 class SparseMLP(MLPMixer):
     """Sparse-MLP (arXiv 2109.02008), a network of one scale; every block is a stage, dense ones first.
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..layers import LayerNorm2d, PatchEmbed, PatchMerging, init_pointwise
 from ..ops import crop, fx_leaf, larger, sides
+from ..registry import register_family
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
 
@@ -100,6 +101,7 @@ def _windows_along(side: int, size: int, shifted: bool) -> tuple[int, int]:
     return longer * (size - size // 2), count + (1 if torch.compiler.is_compiling() else longer)
 
 
+@register_family
 class SwinMLP(MLPBackbone):
     """Swin-MLP, a pyramid of four stages at strides 4, 8, 16 and 32.
 

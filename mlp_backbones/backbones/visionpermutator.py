@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..layers import LayerNorm2d, PatchEmbed, Reweight, init_pointwise
 from ..ops import SPATIAL_RULES, on_native_grid
+from ..registry import register_family
 from .arguments import check, check_choice
 from .base import Block, MLPBackbone, Stage
 
@@ -45,6 +46,7 @@ class PermuteMixer(nn.Module):
         return x.unflatten(1, (self.segments, -1)).transpose(1, dim + 1).flatten(1, 2)
 
 
+@register_family
 class VisionPermutator(MLPBackbone):
     """Vision Permutator (arXiv 2106.12368), four stages of one scale or two.
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from ..layers import ConvEmbed, Reweight, SampleNorm, build_norm, fold_norm_after, fold_norm_before
 from ..ops import autocast_once
+from ..registry import register_family
 from .base import Block, MLPBackbone, Stage
 
 Norm = Callable[[int], nn.Module]
@@ -95,6 +96,7 @@ class WaveBlock(Block):
         self.norm2 = fold_norm_before(self.norm2, self.mlp.fc1)
 
 
+@register_family
 class WaveMLP(MLPBackbone):
     """Wave-MLP (arXiv 2111.12294), a pyramid of four stages at strides 4, 8, 16 and 32.
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..backbones import FAMILIES
 from ..errors import CheckpointError, printable
+from ..registry import FAMILIES
 from .identify import Identity, identify, last_stage
 from .key_maps import is_constant, is_published, official_names, official_tensors
 from .state_dict import find_state_dict, is_finite, list_names

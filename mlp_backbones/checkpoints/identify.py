@@ -9,7 +9,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from ..backbones import FAMILIES
+from ..registry import FAMILIES
 from .key_maps import official_names
 
 

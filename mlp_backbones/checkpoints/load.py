@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..backbones import FAMILIES, MLPBackbone
 from ..errors import CheckpointError, printable
+from ..registry import FAMILIES
 from .identify import identify, is_own, label, last_norm, squeezed
 from .key_maps import is_constant, official_names
 from .read import read_checkpoint
@@ -262,7 +262,7 @@ def _load_all_or_nothing(model: nn.Module, tensors: Mapping[str, Tensor], source
         ) from error
 
 
-def _blocks(backbone: MLPBackbone, given: Mapping[str, Tensor]) -> set[str]:
+def _blocks(backbone: nn.Module, given: Mapping[str, Tensor]) -> set[str]:
     """Names in ``given`` of blocks in stages that the backbone has built, or that its arch has not."""
     identity = identify(given)
     stages = {name: int(name.split('.')[1]) for name in identity.names if '.blocks.' in name} if identity else {}

@@ -1,23 +1,22 @@
-"""What the command lines in tools/ share, on top of mmengine's Runner. Nothing in the package imports this."""
+"""What an mmengine Runner takes: the runner, its loops, hooks and optimizer constructors."""
 
-from .classes import ClassesHook
-from .config import UserError, load_config, prepare_test, prepare_train
-from .progress import ProgressHook, TerminalRunner, build_runner
-from .report import write_report
-from .resume import InterruptHook, KeepingCheckpointHook, ResumableEpochLoop, ResumableIterLoop
+from .hooks.auxiliary_loss import AuxiliaryLossHook
+from .hooks.classes import ClassesHook
+from .hooks.interrupt import InterruptHook, KeepingCheckpointHook, ResumableEpochLoop, ResumableIterLoop
+from .hooks.result import ResultHook
+from .optimizers import LayerDecayOptimWrapperConstructor
+from .runner import ProgressHook, TerminalRunner, build_runner
 
 __all__ = [
+    'AuxiliaryLossHook',
     'ClassesHook',
     'InterruptHook',
     'KeepingCheckpointHook',
+    'LayerDecayOptimWrapperConstructor',
     'ProgressHook',
+    'ResultHook',
     'ResumableEpochLoop',
     'ResumableIterLoop',
     'TerminalRunner',
-    'UserError',
     'build_runner',
-    'load_config',
-    'prepare_test',
-    'prepare_train',
-    'write_report',
 ]

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.export import Dim
 
+from mlp_backbones.apis.export import export_graph
 from mlp_backbones.backbones import FAMILIES
-from mlp_backbones.engine.export import export_graph
 from mlp_backbones.ops import SPATIAL_RULES
 from tests.backbones.slim import loss_of, slim_arch
 

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import mlp_backbones as mb
 from mlp_backbones.backbones.sparsemlp import Experts
 from tests.backbones.slim import loss_of, slim, slim_arch
-from tests.test_models import MODELS, data
+from tests.configs.test_models import MODELS, data
 
 
 def experts(num=5, top_k=2, width=6, hidden=7):

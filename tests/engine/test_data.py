@@ -13,8 +13,9 @@ from mmengine.config import ConfigDict
 from mmengine.dataset import BaseDataset, Compose
 from mmengine.registry import DATASETS, init_default_scope
 
-from mlp_backbones.engine import UserError, prepare_train
+from mlp_backbones.apis import prepare_train
 from mlp_backbones.engine.data import DataError, build_dataset
+from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY
 
 TRAIN = ROOT / 'tools/train.py'

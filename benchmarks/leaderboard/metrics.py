@@ -1,0 +1,65 @@
+"""Which metrics a model has, and which values cannot be."""
+
+from collections.abc import Mapping
+
+from mlp_backbones.backbones.arguments import unknown
+
+BOX, MASK = (
+    tuple(f'{kind} {name}' for name in ('AP', 'AP50', 'AP75', 'AP small', 'AP medium', 'AP large'))
+    for kind in ('box', 'mask')
+)
+SEGMENTATION = ('mIoU', 'mAcc', 'aAcc')
+# The metrics of a head; a result is ranked by the first.
+METRICS = {
+    'RetinaNet': BOX,
+    'Mask R-CNN': BOX + MASK,
+    'Cascade Mask R-CNN': BOX + MASK,
+    'Semantic FPN': SEGMENTATION,
+    'UperNet': SEGMENTATION,
+    'Classifier': ('Top 1 Accuracy', 'Top 5 Accuracy'),
+}
+# Without them a result of a head that has them says nothing.
+HEADLINES = ('box AP', 'mask AP', 'mIoU', 'Top 1 Accuracy')
+# The first cannot be above the second.
+ORDERED = (
+    *((f'{kind} {low}', f'{kind} AP50') for kind in ('box', 'mask') for low in ('AP', 'AP75')),
+    ('mask AP', 'box AP50'),
+    ('mIoU', 'mAcc'),
+    ('Top 1 Accuracy', 'Top 5 Accuracy'),
+)
+# Metrics are rounded to as little as one decimal.
+ROUNDING = 0.11
+
+
+def metric_faults(head: str, metrics: Mapping[str, float]) -> list[str]:
+    """What is wrong with the metrics (numbers by name) of a model with a head; also for what papers report."""
+    known = METRICS.get(head)
+    if known is None:
+        return [unknown('head', head, list(METRICS))]
+    every = list(dict.fromkeys(name for names in METRICS.values() for name in names))
+    faults = []
+    for name, value in metrics.items():
+        if name not in every:
+            faults.append(f'metrics: {unknown("metric", name, list(known))}')
+        elif name not in known:
+            faults.append(f'metrics: {name} does not belong to {head}, whose metrics are {", ".join(known)}')
+        elif not 0 <= value <= 100:
+            faults.append(f'metrics: {name} is {value:g}: a percentage is from 0 to 100')
+        elif name in HEADLINES and 0 < value <= 1:
+            faults.append(f'metrics: {name} is {value:g}: it is in percent, so {100 * value:g} if this is a fraction')
+    if faults:
+        return faults
+    for low, high in ORDERED:
+        if low in metrics and high in metrics and metrics[low] > metrics[high] + ROUNDING:
+            faults.append(f'metrics: {low} ({metrics[low]:g}) is above {high} ({metrics[high]:g}), which cannot be')
+    # AP is the mean over ten thresholds, and precision falls from each to the next: five are at most AP50 and five at
+    # most AP75; the first is AP50 and the next five are at least AP75. A slip by a factor of ten shows here.
+    for kind in ('box', 'mask'):
+        ap, ap50, ap75 = (metrics.get(f'{kind} AP{end}') for end in ('', '50', '75'))
+        if ap is None or ap50 is None or any(fault.startswith(f'metrics: {kind} ') for fault in faults):
+            continue
+        low, high = (ap50 + 5 * (ap75 or 0)) / 10, (ap50 + (ap50 if ap75 is None else ap75)) / 2
+        if not low - ROUNDING <= ap <= high + ROUNDING:
+            beside = f'AP50 {ap50:g}' + ('' if ap75 is None else f' and AP75 {ap75:g}')
+            faults.append(f'metrics: {kind} AP is {ap:g}, but beside {beside} it is from {low:.1f} to {high:.1f}')
+    return faults

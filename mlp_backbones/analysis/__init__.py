@@ -1,0 +1,1 @@
+"""Measures of networks: parameters and MACs, and the similarity of their features."""

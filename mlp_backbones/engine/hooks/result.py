@@ -1,0 +1,201 @@
+"""Result files: the metrics of a training, with all that one needs to believe or repeat them."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+
+from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+
+from ...files import write_text
+from ...registry import HOOKS
+from ..provenance import command, commit, machine, versions
+
+FORMAT = 'mlp_backbones result 1'
+FILE = 'result.json'
+# Names in logs -> names in metafiles and result files, and what makes percent of them.
+METRICS = {
+    **{f'coco/bbox_mAP{end}': (f'box AP{name}', 100) for end, name in (('', ''), ('_50', '50'), ('_75', '75'))},
+    **{f'coco/segm_mAP{end}': (f'mask AP{name}', 100) for end, name in (('', ''), ('_50', '50'), ('_75', '75'))},
+    'mIoU': ('mIoU', 1),
+    'mAcc': ('mAcc', 1),
+    'aAcc': ('aAcc', 1),
+    'accuracy/top1': ('Top 1 Accuracy', 1),
+    'accuracy/top5': ('Top 5 Accuracy', 1),
+}
+# Under which a checkpoint's ``meta`` says how it was trained.
+RECORD = 'training'
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a result file says; everything else about its config is in the config's metafile.
+
+    Attributes:
+        config: bare name of a config of the zoo.
+        options: ``--cfg-options`` of the training, by dotted key.
+        config_hash: of the config with these options (:func:`mlp_backbones.engine.provenance.config_hash`).
+        completed: whether the training came to its end.
+        test: 'single', or 'multi' for several scales and flips.
+        metrics: in percent, by the names of :data:`METRICS`; with several seeds the means.
+        seeds: of the trainings.
+        machine: in words and numbers, see :func:`mlp_backbones.engine.provenance.machine`.
+        threads: of torch, in each process; of an average over seeds where the costs were measured.
+        versions: of Python and libraries.
+        commit: of the repository, with '-dirty' behind it if files differed; None for an installed package.
+        date: of the test, as in 2026-11-21.
+        command: that trained it; with several seeds the one that trained all.
+        spread: standard deviation over the seeds (of a sample), in percent; empty for one seed.
+        cost: any of 'train_minutes', 'infer_ms' and 'train_ms' of a step, and 'memory_mb' (1e6 bytes) of a training
+            step; empty where not measured.
+    """
+
+    config: str
+    options: dict
+    config_hash: str
+    completed: bool
+    test: str
+    metrics: dict[str, float]
+    seeds: list[int]
+    machine: dict
+    threads: int
+    versions: dict[str, str | None]
+    commit: str | None
+    date: str
+    command: str
+    spread: dict[str, float] = field(default_factory=dict)
+    cost: dict[str, float] = field(default_factory=dict)
+
+    def write(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        write_text(path, json.dumps({'format': FORMAT, **asdict(self)}, indent=1, default=str) + '\n')
+
+    @classmethod
+    def read(cls, path: Path) -> 'Result':
+        """Reads a file that :meth:`write` wrote; :mod:`.check` looks at files of others."""
+        content = json.loads(path.read_text())
+        del content['format']
+        return cls(**content)
+
+
+def average(results: Sequence[Result]) -> Result:
+    """One result for several seeds of the same config with the same options.
+
+    Returns:
+        The first one, with the means of the metrics and their spread.
+    """
+    values = {name: [result.metrics[name] for result in results] for name in results[0].metrics}
+    several = len(results) > 1
+    return Result(
+        **{
+            **asdict(results[0]),
+            'metrics': {name: round(statistics.fmean(found), 2) for name, found in values.items()},
+            'spread': {name: round(statistics.stdev(found), 2) for name, found in values.items()} if several else {},
+            'seeds': [seed for result in results for seed in result.seeds],
+            'completed': all(result.completed for result in results),
+        }
+    )
+
+
+def from_logs(
+    runner: Runner, logged: dict[str, float], record: dict, meta: dict, test: str = 'single'
+) -> Result | None:
+    """The result of a validation or a test.
+
+    Args:
+        runner: that has just tested.
+        logged: its metrics, by the names of mmdet, mmseg and mmpretrain.
+        record: of the training, as :class:`ResultHook` puts it into checkpoints.
+        meta: of its checkpoint: 'epoch' and 'iter' that are done.
+        test: 'single', or 'multi' for several scales and flips. Default 'single'.
+
+    Returns:
+        The result; None if there is no metric in ``logged`` that we know.
+    """
+    metrics = {name: round(float(logged[key]) * scale, 2) for key, (name, scale) in METRICS.items() if key in logged}
+    if not metrics:
+        return None
+    unit, end = ('epoch', record['epochs']) if record.get('epochs') else ('iter', record['iterations'])
+    hardware = machine('cuda' if next(runner.model.parameters()).is_cuda else 'cpu')
+    return Result(
+        **{key: record[key] for key in ('config', 'options', 'config_hash', 'commit', 'command')},
+        completed=meta[unit] >= end,
+        test=test,
+        metrics=metrics,
+        seeds=[record['seed']],
+        threads=hardware.pop('threads'),
+        machine=hardware,
+        versions=versions(),
+        date=date.today().isoformat(),
+    )
+
+
+@HOOKS.register_module()
+class ResultHook(Hook):
+    """Writes ``result.json`` into the work directory after each validation; tells checkpoints how they came about."""
+
+    priority = 'LOW'  # before CheckpointHook, whose second save tells a resumed training that it is validated
+    mixed = False  # whether parts were trained otherwise: then there is nothing to say
+
+    def before_train(self, runner: Runner) -> None:
+        self.record = {
+            **runner.cfg.provenance.to_dict(),
+            'seed': runner.seed,
+            'iterations': runner.max_iters,
+            # The number of iterations may be an estimate, as that of a batch sampler is.
+            'epochs': runner.max_epochs if isinstance(runner.train_loop, EpochBasedTrainLoop) else None,
+            'commit': commit(),
+            'command': command(),
+        }
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if not self.mixed:
+            checkpoint['meta'][RECORD] = self.record
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        fault = runner._resume and _fault(runner, checkpoint, 'resumed training')
+        if fault:
+            self.mixed = True
+            runner.logger.info(fault)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        if self.mixed:
+            return
+        result = from_logs(runner, metrics or {}, self.record, dict(epoch=runner.epoch, iter=runner.iter))
+        if result and runner.rank == 0:
+            result.write(Path(runner.work_dir) / FILE)
+
+
+def write_test_result(runner: Runner, logged: dict[str, float], checkpoint: dict, test: str) -> None:
+    """Writes ``result.json`` into the work directory after a test; a log line says why not where that is so.
+
+    Args:
+        runner: that has just tested.
+        logged: its metrics.
+        checkpoint: that was tested.
+        test: 'single' or 'multi', as in :class:`Result`.
+    """
+    fault = _fault(runner, checkpoint, 'test')
+    if fault:
+        runner.logger.info(fault)
+    else:
+        meta = checkpoint['meta']
+        result = from_logs(runner, logged, meta[RECORD], meta, test)
+        if result and runner.rank == 0:
+            result.write(Path(runner.work_dir) / FILE)
+
+
+def _fault(runner: Runner, checkpoint: dict, now: str) -> str:
+    """Why what comes of a checkpoint is no result of the config; '' if it is."""
+    record = checkpoint.get('meta', {}).get(RECORD)
+    if record is None:
+        return f'no {FILE}: the checkpoint does not say how it was trained (tools/train.py notes it)'
+    if record['config_hash'] != runner.cfg.provenance.config_hash:
+        return (
+            f'no {FILE}: the {now} has another config or other --cfg-options than the training '
+            f'({record["config"]}, {record["options"] or "no options"})'
+        )
+    return ''

@@ -1,0 +1,215 @@
+"""The Runner of the tools: a terminal that stays readable, processes without GPUs, and a word when one of them dies."""
+
+import atexit
+import ctypes
+import errno
+import logging
+import os
+import re
+import sys
+from datetime import timedelta
+from traceback import walk_tb
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.registry import RUNNERS
+from mmengine.runner import FlexibleRunner, Runner
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch.utils.data import dataloader
+
+from ..checkpoints import install_loader
+from ..errors import UserError, printable
+from ..registry import HOOKS
+from .data import CheckedData
+from .hooks.interrupt import WholeCheckpoints
+from .hooks.load import LoadHook
+
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+# The last two are of mmengine about its own hooks.
+_PAGES = ('Config:', 'Hooks will be executed', '\n-----', '"FileClient" will be', '"HardDiskBackend" is the alias')
+_UNSAFE_STRATEGIES = ('DeepSpeedStrategy', 'ColossalAIStrategy')
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_HINT = 'make room, then go on with the same command and --resume'
+# How gloo and NCCL word it when a process at the other end is gone or silent.
+_LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|Timed out waiting|NCCL')
+
+
+class TerminalRunner(CheckedData, WholeCheckpoints, Runner):
+    """mmengine's Runner, with six differences.
+
+    Files are read safely, and a checkpoint that does not fit is refused (:class:`.LoadHook`). Environment, config and
+    hook lists go to the log file alone. Without a GPU several processes talk through gloo. And where the connection to
+    another process breaks off, or no batch can be had, hooks are told (``after_lost_process``, ``after_lost_batch``).
+    Faults of data sets and annotation files are one sentence. Checkpoints are written whole or not at all.
+    """
+
+    def setup_env(self, env_cfg: dict) -> None:
+        install_loader()
+        _join(self.launcher, env_cfg)
+        if self.on_cpus:
+            self.cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+        super().setup_env(env_cfg)
+
+    def register_hooks(self, *args, **kwargs) -> None:
+        super().register_hooks(*args, **kwargs)
+        self.register_hook(LoadHook())
+
+    @property
+    def on_cpus(self) -> bool:
+        return self.distributed and not torch.cuda.is_available()
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: torch.nn.Module) -> torch.nn.Module:
+        if self.on_cpus:
+            defaults = dict(
+                broadcast_buffers=False, find_unused_parameters=self.cfg.get('find_unused_parameters', False)
+            )
+            # There is no device to name, and DistributedDataParallel refuses a number.
+            model_wrapper_cfg = dict(model_wrapper_cfg or defaults, device_ids=None)
+        return super().wrap_model(model_wrapper_cfg, model)
+
+    def train(self) -> torch.nn.Module:
+        try:
+            return super().train()
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise UserError(
+                    f'{error.strerror}: {printable(error.filename or self.work_dir)}; {_FULL_HINT}'
+                ) from error
+            # Of a worker that is just ending, the connection may break before torch knows: no text tells all of them.
+            if any(frame.f_code.co_filename == dataloader.__file__ for frame, _ in walk_tb(error.__traceback__)):
+                self.call_hook('after_lost_batch')
+            if isinstance(error, RuntimeError) and self.distributed and _LOST.search(str(error)):
+                self.call_hook('after_lost_process', error=error)
+            raise
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        for handler in _terminal_handlers(logger):
+            handler.addFilter(lambda record: not str(record.msg).startswith(_PAGES))
+        logger.info(f'environment, config and log: {self._log_dir}')
+        if self.on_cpus:
+            logger.info(f'torch sees no GPU: {self.world_size} processes on CPUs, which talk through gloo')
+        return logger
+
+
+def build_runner(config: Config) -> Runner | FlexibleRunner:
+    """The runner of a prepared config: :class:`TerminalRunner`, or the one that its ``runner_type`` names.
+
+    Raises:
+        UserError: if there are several processes, and too few GPUs for the launcher, or if it would load a checkpoint
+            with a strategy whose own loader runs what is in files.
+    """
+    if not torch.cuda.is_available():
+        _keep_freed_memory()
+    if not config.get('runner_type'):
+        return TerminalRunner.from_cfg(config)
+    kind = (config.get('strategy') or {}).get('type')
+    kind = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
+    if kind.rpartition('.')[2] in _UNSAFE_STRATEGIES and (config.get('resume') or config.get('load_from')):
+        raise UserError(
+            f'{kind} reads checkpoints with a loader of its own, which can run code from them: '
+            f'leave resume and load_from out, or train with DDPStrategy or FSDPStrategy'
+        )
+    install_loader()
+    _join(config.launcher, config.get('env_cfg', {}))
+    is_whole = config.runner_type == 'FlexibleRunner' and _writes_one_file(config.get('strategy'))
+    runner = WholeFlexibleRunner.from_cfg(config) if is_whole else RUNNERS.build(config)
+    runner.register_hook(LoadHook())
+    return runner
+
+
+def _writes_one_file(strategy: dict | None) -> bool:
+    kind = str((strategy or {}).get('type') or 'SingleDeviceStrategy').rpartition('.')[2]
+    return kind in ('SingleDeviceStrategy', 'DDPStrategy')
+
+
+class WholeFlexibleRunner(WholeCheckpoints, FlexibleRunner):
+    """mmengine's FlexibleRunner, whose checkpoints are written whole or not at all."""
+
+
+def _keep_freed_memory() -> None:
+    """Has glibc keep the memory that tensors leave, for the next ones.
+
+    By default it hands large blocks back to the system, and each training step pays for getting them again, page by
+    page: a fifth of its time with the UperNet of the digit scenes on two CPU cores.
+    """
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None
+    if mallopt is not None:  # musl has none
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def _join(launcher: str, env_cfg: dict) -> None:
+    """Lets the processes of CPUs meet, which mmengine's launchers cannot: they select a GPU first."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if launcher == 'none' or int(os.environ.get('LOCAL_RANK', 0)) < gpus:
+        return
+    if gpus:
+        raise UserError(f'each process needs a GPU of its own: start {gpus}, as many as torch sees on this machine')
+    if launcher != 'pytorch':
+        raise UserError(
+            f'--launcher {launcher} needs GPUs, and torch sees none: tools/dist_train.sh starts processes on CPUs'
+        )
+    limit = env_cfg.get('dist_cfg', {}).get('timeout')
+    torch.distributed.init_process_group('gloo', timeout=limit and timedelta(seconds=limit))
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """A live bar on a terminal: epoch, iteration, loss, seconds an iteration and of data, time left.
+
+    Where the output is no terminal it does nothing: mmengine's log lines say the same.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.progress: Progress | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        if runner.rank or not sys.stdout.isatty():
+            return
+        self.progress = Progress(
+            TextColumn('{task.description}'),
+            BarColumn(),
+            TextColumn('{task.completed:.0f}/{task.total:.0f} {task.fields[values]}'),
+            TimeElapsedColumn(),
+            TextColumn('left'),
+            TimeRemainingColumn(),
+        )
+        self.progress.add_task('train', total=runner.max_iters, completed=runner.iter, values='')
+        self.progress.start()
+        # However training ends, the terminal gets its cursor back.
+        atexit.register(self.progress.stop)
+        for handler in _terminal_handlers(runner.logger):
+            # Rich prints other lines above the bar; the lines that the bar shows are left out.
+            handler.setStream(sys.stdout)
+            handler.addFilter(self._is_not_on_the_bar)
+
+    def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if self.progress:
+            scalars = runner.message_hub.log_scalars
+            names = dict(loss='loss {:.3f}', time='{:.2f} s/it', data_time='data {:.2f} s')
+            found = {name: scalars.get(f'train/{name}') for name in names}
+            values = '  '.join(names[name].format(value.current()) for name, value in found.items() if value)
+            description = f'epoch {runner.epoch + 1}/{runner.max_epochs}' if runner.max_epochs > 1 else 'train'
+            self.progress.update(0, completed=runner.iter + 1, description=description, values=values)
+
+    def after_train(self, runner: Runner) -> None:
+        if self.progress:
+            self.progress.stop()
+            for handler in _terminal_handlers(runner.logger):
+                handler.setStream(sys.stdout)
+                handler.removeFilter(self._is_not_on_the_bar)
+            self.progress = None
+
+    @staticmethod
+    def _is_not_on_the_bar(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith(('Epoch(train)', 'Iter(train)'))
+
+
+def _terminal_handlers(logger: logging.Logger) -> list[logging.StreamHandler]:
+    return [handler for handler in logger.handlers if type(handler) is logging.StreamHandler]

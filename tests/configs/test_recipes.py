@@ -1,0 +1,394 @@
+"""All configs: what they build, count to, decay and read, beside what metafiles and sources say; a training step."""
+
+import copy
+import functools
+import math
+import re
+
+import cv2
+import mmengine.config.utils
+import numpy as np
+import pytest
+import torch
+import yaml
+from mmengine.config import Config
+from mmengine.dataset import Compose
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, TRANSFORMS, DefaultScope, init_default_scope
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import mlp_backbones as mb
+from mlp_backbones.analysis.model_complexity import build_meta, model_complexity
+from mlp_backbones.apis import load_config
+from tests.configs.test_models import data
+from tests.conftest import ROOT
+
+CONFIGS = {p.stem: p for p in sorted((ROOT / 'configs').rglob('*.py')) if '_base_' not in p.parts}
+INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
+METAFILES = [yaml.safe_load((ROOT / path).read_text()) for path in INDEX]
+COLLECTIONS = [collection['Name'] for metafile in METAFILES for collection in metafile['Collections']]
+MODELS_BY_NAME = {model['Name']: model for metafile in METAFILES for model in metafile['Models']}
+
+# Printed figures that rounding alone, or cutting off, takes further than 1 % (parameters) or 3 % (multiply-adds) from
+# ours.
+ROUNDED = {
+    ('asmlp-t_300e_in1k', 'Parameters'): '28.28 is printed 28',
+    ('wavemlp-t-dw_300e_in1k', 'Parameters'): '15.29 is printed 15',
+    ('wavemlp-t-dw_300e_in1k', 'FLOPs'): '2.16 is printed 2.1',
+    ('wavemlp-t_300e_in1k', 'Parameters'): '17.19 is printed 17',
+    ('wavemlp-s_300e_in1k', 'Parameters'): '30.71 is printed 30',
+    ('swinmlp-tiny-c6_300e_in1k', 'Parameters'): '22.68 is printed 23',
+    ('swinmlp-tiny-c24_300e_in1k', 'Parameters'): '20.39 is printed 20',
+}
+
+# (collection, head, scales, schedule or None for all): learning rate, weight decay, what does not decay.
+PVT, SWIN, FROM_SCRATCH = (1e-4, 1e-4, 'nothing'), (1e-4, 0.05, 'backbone norms'), (1e-3, 0.05, 'vectors')
+SCHEDULES = {
+    ('RetinaNet', 'single'): PVT,
+    ('Mask R-CNN', 'single'): PVT,
+    ('Mask R-CNN', 'multi'): SWIN,
+    ('Cascade Mask R-CNN', 'multi'): SWIN,
+    ('Semantic FPN', 'multi'): (2e-4, 1e-4, 'nothing'),
+    ('UperNet', 'multi'): (6e-5, 0.01, 'backbone norms'),
+    ('Classifier', 'single'): FROM_SCRATCH,
+}
+EXCEPTIONS = {
+    ('Hire-MLP', 'Semantic FPN', '40k'): (2e-4, 0.05, 'nothing'),
+    ('Hire-MLP', 'UperNet', '80k'): (1.2e-4, 0.01, 'nothing'),
+    ('Hire-MLP', 'UperNet', '160k'): (6e-5, 0.01, 'nothing'),
+    ('ConvMLP', 'Classifier', '300 epochs'): (5e-4, 0.05, 'vectors'),
+    ('Wave-MLP', 'Mask R-CNN', '3x'): PVT,
+    ('Wave-MLP', 'Semantic FPN', '40k'): PVT,
+}
+# By collection and head, with the schedule where it matters: one for all variants, or for each from the smallest on.
+DROP_PATHS = {
+    'AS-MLP RetinaNet': 0.2,
+    'AS-MLP Mask R-CNN': 0.2,
+    'AS-MLP Cascade Mask R-CNN 1x': (0.1, 0.1, 0.2),
+    'AS-MLP Cascade Mask R-CNN 3x': (0.2, 0.2, 0.3),
+    'AS-MLP Semantic FPN': 0.2,
+    'AS-MLP UperNet': 0.3,
+    'AS-MLP Classifier': (0.2, 0.3, 0.5),
+    'CycleMLP Cascade Mask R-CNN': 0.2,
+    'CycleMLP UperNet': 0.3,
+    'CycleMLP Classifier': 0.1,
+    'CycleMLP': 0.0,
+    'Hire-MLP UperNet': (0.2, 0.2, 0.2, 0.3),
+    'Hire-MLP Classifier': (0.0, 0.1, 0.2, 0.3),
+    'Hire-MLP': (0.1, 0.1, 0.2, 0.3),
+    'ConvMLP': 0.1,
+    'Wave-MLP': 0.1,
+    'Swin-MLP Mask R-CNN': 0.2,
+    'Swin-MLP UperNet': 0.3,
+    'Swin-MLP Classifier': (0.2, 0.2, 0.2, 0.5),
+    'MLP-Mixer': 0.1,
+    'Vision Permutator': (0.1, 0.1, 0.2, 0.3),
+    'Sparse-MLP': 0.1,
+}
+LENGTHS = {'1x': 12, '3x': 36, '300 epochs': 300, '40k': 40_000, '80k': 80_000, '160k': 160_000}
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
+NORMS = (nn.LayerNorm, nn.GroupNorm, BATCH_NORM)
+
+
+@pytest.fixture(autouse=True)
+def _read_metafiles_once(monkeypatch):
+    """mmengine reads the hundred metafiles of mmdet anew for each base that a config takes from there."""
+    monkeypatch.setattr(mmengine.config.utils, 'load', _load)
+
+
+_load = functools.cache(mmengine.config.utils.load)
+
+
+def plain(text):
+    return re.sub(r'[\W_]', '', text.lower())
+
+
+ALIASES = sorted(path.stem for path in (ROOT / 'configs').glob('*.py'))
+
+
+def test_every_config_has_an_entry_and_every_entry_a_config():
+    assert sorted(INDEX) == [str(p.relative_to(ROOT)) for p in sorted((ROOT / 'configs').rglob('metafile.yml'))]
+    recipes = {name: path for name, path in CONFIGS.items() if name not in ALIASES}
+    assert len(MODELS_BY_NAME) == sum(len(metafile['Models']) for metafile in METAFILES)
+    assert {name: str(path.relative_to(ROOT)) for name, path in recipes.items()} == {
+        name: model['Config'] for name, model in MODELS_BY_NAME.items()
+    }
+
+
+@pytest.mark.parametrize('alias', ALIASES)
+def test_an_alias_is_its_recipe_in_every_respect(alias):
+    """The same settings and name, from which the work directory follows; only the four main families have aliases."""
+    assert alias.split('_')[0] in ('asmlp', 'convmlp', 'cyclemlp', 'hiremlp')
+    config = load_config(alias, ROOT / 'configs')
+    recipe = load_config(config.provenance.config, ROOT / 'configs')
+    assert recipe.provenance.config in MODELS_BY_NAME
+    assert config.to_dict() == recipe.to_dict()
+
+
+@pytest.mark.parametrize('metafile', METAFILES, ids=INDEX)
+def test_metafile(metafile):
+    for collection in metafile['Collections']:
+        assert (ROOT / collection['README']).is_file() and (ROOT / collection['Code']['URL']).is_file()
+    for model in metafile['Models']:
+        meta = model['Metadata']
+        assert model['In Collection'] in COLLECTIONS and meta['Sources']
+        assert meta['Head'] in {head for head, _ in SCHEDULES} and meta['Scales'] in ('single', 'multi')
+        for result in model['Results']:
+            assert result['State'] in ('reported', 'official weights evaluated here', 'trained here')
+            assert result['Dataset'] == meta['Training Data'] and result['Source']
+            # In percent, to the printed digit.
+            assert result['Metrics'] and all(10 < value < 100 for value in result['Metrics'].values())
+        if model['Results'] and meta['Training Data'] != 'DigitScenes':
+            assert meta['Published']['Source']
+
+
+@pytest.mark.parametrize('name', MODELS_BY_NAME)
+def test_recipe(name):
+    """Resolves, builds, fits together, decays what its source says, and counts as its metafile and source say."""
+    config, entry = Config.fromfile(CONFIGS[name]), MODELS_BY_NAME[name]
+    meta = entry['Metadata']
+    height, width = meta['Input Size']
+    model = build_meta(config)
+    assert model_complexity(model, (height, width)) == (meta['Parameters'], meta['FLOPs'])
+    published = meta.get('Published', {})
+    counts, tolerances = (meta['Parameters'], meta['FLOPs']), (0.01, 0.03)
+    if 'Counted With' in published:
+        assert counts[0] / 1e6 / published['Parameters (M)'] > 1.04
+        counted = copy.deepcopy(config)
+        counted.model.backbone.arch = {**model.backbone.arch, **published['Counted With']}
+        counts, tolerances = model_complexity(build_meta(counted), (height, width)), (0.02, 0.01)
+    for key, scale, count, tolerance in zip(('Parameters', 'FLOPs'), 'MG', counts, tolerances, strict=True):
+        if reported := published.get(f'{key} ({scale})'):
+            count /= {'M': 1e6, 'G': 1e9}[scale]
+            if (name, key) in ROUNDED:
+                digits = len(str(reported).partition('.')[2])
+                printed = round(count, digits), math.floor(count * 10**digits) / 10**digits
+                assert abs(count / reported - 1) > tolerance and reported in printed
+            else:
+                assert abs(count / reported - 1) < tolerance, (key, count, reported)
+    if 'FLOPs (G)' in published:
+        assert published['Input Size'] == f'{width}x{height}'
+
+    # Those of other libraries do not say.
+    channels = list(getattr(model.backbone, 'out_channels', config.get('channels')))
+    if meta['Head'] == 'Classifier':
+        last = len(model.backbone.strides) - 1
+        assert channels == [model.head.in_channels]
+        assert model.backbone.out_indices == (last,) and model.backbone.out_norms
+    elif meta['Head'] == 'UperNet':
+        auxiliary = model.auxiliary_head
+        assert channels == list(model.decode_head.in_channels)
+        for head in auxiliary if isinstance(auxiliary, nn.ModuleList) else [auxiliary]:
+            assert channels[head.in_index] == head.in_channels
+    else:
+        pyramid, neck = model.neck if isinstance(model.neck, nn.Sequential) else (None, model.neck)
+        assert channels == list(neck.in_channels)
+        if meta['Head'] == 'Mask R-CNN' and hasattr(model.backbone, 'out_strides'):
+            rescales = pyramid.rescales if pyramid else [1] * 4
+            strides = [stride / scale for stride, scale in zip(model.backbone.out_strides, rescales, strict=True)]
+            assert strides == model.roi_head.bbox_roi_extractor.featmap_strides
+            assert strides == [across for across, _ in model.rpn_head.prior_generator.strides[:4]]
+    hooks = [hook.type for hook in config.get('custom_hooks', [])]
+    assert ('mlp_backbones.AuxiliaryLossHook' in hooks) == (entry['In Collection'] == 'Sparse-MLP')
+    if meta['Training Data'] == 'DigitScenes':
+        return
+
+    family, _, arch = meta['Backbone'].partition('_')
+    assert type(model.backbone).__name__.lower() == family
+    assert model.backbone.arch_name == arch or name == 'asmlp-mobile_300e_in1k'
+    weights = config.model.backbone.get('init_cfg')
+    if meta['Head'] == 'Classifier':
+        assert weights is None
+    else:
+        assert weights.type == 'Pretrained'
+        assert plain(meta['Backbone']) in plain(weights.checkpoint).replace('hiremlpl300e', 'hiremlplarge')
+    if model.backbone.arch_name == arch:
+        words = ' '.join((entry['In Collection'], meta['Head'], meta['Schedule']))
+        rates = next(rates for key, rates in DROP_PATHS.items() if words.startswith(key))
+        position = list(type(model.backbone).variants).index(arch)
+        expected = rates[position] if isinstance(rates, tuple) else rates
+        assert config.model.backbone.get('drop_path_rate', 0.0) == expected
+    assert meta['Batch Size'] == config.auto_scale_lr.base_batch_size == 8 * config.train_dataloader.batch_size
+    length = config.train_cfg.get('max_epochs') or config.train_cfg.max_iters
+    assert length == config.param_scheduler[-1].end == LENGTHS[meta['Schedule']]
+    scales = str(config.train_dataloader.dataset.pipeline)
+    assert ('RandomChoiceResize' in scales) == (meta['Training Data'] == 'COCO' and meta['Scales'] == 'multi')
+
+    key = (entry['In Collection'], meta['Head'], meta['Schedule'])
+    lr, weight_decay, spared = EXCEPTIONS.get(key, SCHEDULES[meta['Head'], meta['Scales']])
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    assert type(optimizer) is torch.optim.AdamW
+    decays = {id(p): group['weight_decay'] for group in optimizer.param_groups for p in group['params']}
+    assert {group['lr'] for group in optimizer.param_groups} == {lr}
+    for parameter_name, parameter in model.named_parameters():
+        layer = model.get_submodule(parameter_name.rpartition('.')[0])
+        spares = {
+            'nothing': False,
+            # Experts have a vector each, and hold them as one matrix.
+            'vectors': parameter.ndim == 1 or 'bias' in parameter_name,
+            # BatchNorms of ConvMLP and of Wave-MLP's phases have no `norm` in their names, by which the recipe goes.
+            'backbone norms': parameter_name.startswith('backbone.')
+            and isinstance(layer, NORMS)
+            and not (isinstance(layer, BATCH_NORM) and (family == 'convmlp' or 'theta' in parameter_name)),
+        }[spared]
+        assert decays[id(parameter)] == (0 if spares else weight_decay), parameter_name
+
+
+def trained_for_a_step():
+    """All recipes on the drawn digits, and of the others the smallest of each family and head: the larger have more of
+    the same parts, and :func:`test_recipe` builds and counts them all."""
+    smallest = {}
+    for name, entry in sorted(MODELS_BY_NAME.items(), key=lambda item: item[1]['Metadata']['Parameters']):
+        meta = entry['Metadata']
+        own = name if meta['Training Data'] == 'DigitScenes' else None
+        smallest.setdefault((entry['In Collection'], meta['Head'], own), name)
+    return list(smallest.values())
+
+
+@pytest.mark.parametrize('name', trained_for_a_step())
+def test_training_step(name):
+    """Finite loss, a gradient for every parameter (distributed training asks for that), and a step that changes all."""
+    config = Config.fromfile(CONFIGS[name])
+    config.model.backbone.pop('init_cfg', None)  # no network
+    model = config.model
+    if 'rcnn' in (model.get('train_cfg') or {}):
+        for stage in model.train_cfg.rcnn if isinstance(model.train_cfg.rcnn, list) else [model.train_cfg.rcnn]:
+            stage.sampler.num = 16  # regions, which cost most
+    if config.default_scope == 'mmseg':
+        model.data_preprocessor.size = (64, 80)
+    model.setdefault('data_preprocessor', config.get('data_preprocessor'))
+    kind = {'mmdet': 'mask_rcnn', 'mmseg': 'upernet', 'mmpretrain': 'classifier'}[config.default_scope]
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        model = revert_sync_batchnorm(MODELS.build(model)).train()
+        wrapper = build_optim_wrapper(model, config.optim_wrapper)
+        loss, _ = model.parse_losses(model(**model.data_preprocessor(data(kind), training=True), mode='loss'))
+    assert torch.isfinite(loss)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    loss.backward()
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    wrapper.step()
+    assert not any(torch.equal(before[n], p) for n, p in model.named_parameters() if p.grad.any())
+
+
+@pytest.fixture(scope='module')
+def picture(tmp_path_factory):
+    """What a dataset hands to a pipeline, for all three libraries: an image of 640x480, two boxes, a label map."""
+    folder = tmp_path_factory.mktemp('picture')
+    pixels = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
+    cv2.imwrite(str(folder / 'image.png'), pixels)
+    # Stripes of many labels: a crop with one alone is drawn again, up to ten times.
+    cv2.imwrite(str(folder / 'labels.png'), np.tile(np.arange(640, dtype=np.uint8) // 8, (480, 1)))
+    boxes = ([10, 20, 200, 300], [300, 100, 500, 400])
+    instances = [
+        dict(bbox=[x0, y0, x1, y1], mask=[[x0, y0, x1, y0, x1, y1, x0, y1]], bbox_label=1, ignore_flag=0)
+        for x0, y0, x1, y1 in boxes
+    ]
+    paths = dict(img_path=str(folder / 'image.png'), seg_map_path=str(folder / 'labels.png'))
+    detection = dict(img_id=1, height=480, width=640, instances=instances)
+    return dict(**paths, **detection, gt_label=1, seg_fields=[], label_map=None, reduce_zero_label=True)
+
+
+def run_pipeline(config, pipeline, picture):
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        init_default_scope(config.default_scope)
+        return Compose([TRANSFORMS.build(transform) for transform in pipeline])(copy.deepcopy(picture))
+
+
+@pytest.mark.parametrize(
+    ('name', 'train', 'test'),
+    [
+        ('retinanet_convmlp-s_fpn_1x_coco', (800, 1067), (800, 1067)),
+        ('mask-rcnn_cyclemlp-b2_fpn_1x_coco', (800, 1067), (800, 1067)),
+        ('cascade-mask-rcnn_asmlp-t_fpn_giou-4conv1fc_ms-3x_coco', None, (800, 1067)),
+        ('semfpn_cyclemlp-b1_40k_ade20k-512x512', (512, 512), (512, 704)),
+        ('upernet_hiremlp-s_80k_ade20k-512x512', (512, 512), (512, 683)),
+        ('asmlp-t_300e_in1k', (224, 224), (224, 224)),
+        ('convmlp-s_300e_in1k', (224, 224), (224, 224)),
+        ('swinmlp-tiny-c6_300e_in1k', (256, 256), (256, 256)),
+    ],
+)
+def test_pipelines(name, train, test, picture):
+    config = Config.fromfile(CONFIGS[name])
+    for pipeline, size in (
+        (config.train_dataloader.dataset.pipeline, train),
+        (config.val_dataloader.dataset.pipeline, test),
+    ):
+        sizes = {tuple(run_pipeline(config, pipeline, picture)['inputs'].shape[1:]) for _ in range(1 if size else 30)}
+        if size:
+            # Random crops of a resized image are smaller where it is.
+            assert all(h <= size[0] and w <= size[1] for h, w in sizes) and (pipeline is not test or sizes == {size})
+        else:
+            assert {min(hw) for hw in sizes} <= {*range(480, 801, 32)} and len(sizes) > 10
+            # Half of the images keep their shape; the others are crops of 384 to 600 pixels a side.
+            assert 0 < sum(abs(w / h - 4 / 3) < 0.01 for h, w in sizes) < len(sizes)
+    assert config.test_dataloader == config.val_dataloader
+
+
+def test_crop_ratio_repeated_augmentation_and_moving_average_on_imagenet():
+    names = [name for name, model in MODELS_BY_NAME.items() if model['Metadata']['Head'] == 'Classifier']
+    assert len(names) == 36
+    for name in names:
+        config = Config.fromfile(CONFIGS[name])
+        side = 256 if name.startswith('swinmlp-tiny') else 224
+        deit = name.startswith(('cyclemlp', 'hiremlp', 'wavemlp'))
+        whole = name.startswith(('cyclemlp-b4', 'cyclemlp-b5', 'wavemlp-b'))
+        ratio = 0.9 if (deit and not whole) or name.startswith('convmlp') else 0.875
+        _, resize, crop, _ = config.val_dataloader.dataset.pipeline
+        assert (resize.scale, crop.crop_size) == (int(side / ratio), side)
+        assert config.train_dataloader.dataset.pipeline[1].scale == side
+        assert config.train_dataloader.sampler.type == ('RepeatAugSampler' if deit else 'DefaultSampler')
+        averages = [hook.momentum for hook in config.get('custom_hooks', []) if hook.type == 'EMAHook']
+        assert averages == ([4e-5] if name.startswith(('convmlp', 'wavemlp')) else [])
+
+
+def test_table_of_the_page():
+    """docs/recipes.md has a row for each recipe, with the metafile's numbers."""
+    rows = re.findall(
+        r'^\| \[([\w-]+)\]\((\S+)\) \| ([\d.]+) / ([\d.]+|-) \| ([\d.]+) / ([\d.]+|-) \|',
+        (ROOT / 'docs' / 'recipes.md').read_text(),
+        re.M,
+    )
+    expected = []
+    for name, model in MODELS_BY_NAME.items():
+        meta = model['Metadata']
+        published = meta.get('Published', {})
+        expected.append(
+            (
+                name,
+                f'../{model["Config"]}',
+                f'{meta["Parameters"] / 1e6:.2f}',
+                str(published.get('Parameters (M)', '-')),
+                f'{meta["FLOPs"] / 1e9:.1f}',
+                str(published.get('FLOPs (G)', '-')),
+            )
+        )
+    assert rows == expected
+
+
+def test_matched_networks_have_the_same_multiply_adds():
+    counts = []
+    for name in (name for name in MODELS_BY_NAME if name.startswith('mask-rcnn') and name.endswith('matched_digits')):
+        backbone = build_meta(Config.fromfile(CONFIGS[name])).backbone
+        backbone.train(False)
+        with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as counter:
+            backbone(torch.empty(1, 3, 128, 128))
+        counts.append(counter.get_total_flops() // 2)
+    assert len(counts) == 12 and max(counts) < 1.03 * min(counts)
+    assert min(counts) > 111e6 and max(counts) < 114e6  # as their files say
+
+
+def test_counts_agree_with_published_figures_of_resnet():
+    """The conventions of counting, on models that are not ours; the figures are those of Wave-MLP's table 3."""
+    for head, parameters, flops in (('mask-rcnn', 44.2, 260.1), ('retinanet', 37.7, 239.3)):
+        base = {'mask-rcnn': 'mask_rcnn', 'retinanet': 'retinanet'}[head]
+        text = f"_base_ = 'mmdet::{base}/{head}_r50_fpn_1x_coco.py'"
+        counted, macs = model_complexity(build_meta(Config.fromstring(text, '.py')), (800, 1280))
+        assert abs(counted / 1e6 / parameters - 1) < 0.01 and abs(macs / 1e9 / flops - 1) < 0.03
+
+
+def test_all_published_variants_have_a_recipe():
+    backbones = {model['Metadata']['Backbone'] for model in MODELS_BY_NAME.values()}
+    assert set(mb.list_backbones()) <= backbones

@@ -1,0 +1,330 @@
+"""The numbers of the documentation are those of the code and of the result files."""
+
+import importlib
+import json
+import re
+import shlex
+import shutil
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import HOOKS, MODELS, init_default_scope
+
+import mlp_backbones as mb
+from benchmarks.report import rounded
+from mlp_backbones.analysis.complexity import complexity
+from mlp_backbones.apis import load_config
+from mlp_backbones.apis.zoo import load_zoo
+from mlp_backbones.backbones import FAMILIES
+from mlp_backbones.backbones.asmlp import AxialLinear
+from mlp_backbones.backbones.swinmlp import WindowMixer
+from mlp_backbones.engine.hooks.auxiliary_loss import AuxiliaryLossHook
+from tests.conftest import ROOT
+
+FOLDER = ROOT / 'docs' / 'families'
+RESULTS = ROOT / 'docs' / 'leaderboard' / 'results'
+# Names on the pages of what benchmarks measure.
+VARIANTS = {
+    **{'CycleMLP-B1': 'cyclemlp_b1', 'Hire-MLP-T': 'hiremlp_tiny', 'ConvMLP-S': 'convmlp_s', 'AS-MLP-T': 'asmlp_tiny'},
+    **{'Wave-MLP-T': 'wavemlp_t', 'Swin-MLP-T/C12': 'swinmlp_tiny_c12', 'Mixer-S/16': 'mlpmixer_s16'},
+    **{'Sparse-MLP-S': 'sparsemlp_s', 'ViP-S/7': 'visionpermutator_s7'},
+}
+# Not the copies in the site that `make docs` built.
+PAGES = [path for path in sorted(ROOT.glob('docs/**/*.md')) if '_build' not in path.parts]
+PAGES += [ROOT / name for name in ('README.md', 'CHANGELOG.md', 'benchmarks/README.md', 'benchmarks/results/README.md')]
+# Commands that a test below runs as they are written.
+RUN_HERE = ('tools/complexity.py', 'tools/infer.py', '-m mlp_backbones zoo')
+# How the others begin, and the tests that run them on less data. tests/test_distributed.py reads its page by itself.
+RUN_BY = {
+    '-m benchmarks.leaderboard': 'leaderboard/test_build.py::test_the_commands',
+    '-m benchmarks': 'test_benchmarks.py::test_a_run_writes_what_a_report_renders',
+    'tools/convert_checkpoint.py': 'checkpoints/test_convert.py::test_the_tool',
+    'tools/similarity.py': 'engine/test_similarity.py::test_two_variants_with_their_files',
+    'tools/export.py': 'test_tools.py::test_export_of_a_variant_and_of_a_segmentor',
+    'tools/report.py work_dirs/a': 'test_tools.py::test_train_test_and_report',
+    'tools/train.py configs/cyclemlp_maskrcnn_coco.py': 'test_tools.py::test_mask_rcnn_on_coco_from_published_weights',
+    'tools/train.py cyclemlp_maskrcnn_digits --work-dir': 'test_tools.py::test_train_test_and_report',
+    'tools/test.py cyclemlp_maskrcnn_digits PTH --show-dir': 'test_tools.py::test_train_test_and_report',
+    'tools/test.py cyclemlp_maskrcnn_digits PTH --work-dir': 'test_tools.py::test_train_test_and_report',
+    'tools/test.py cyclemlp_maskrcnn_digits PTH --submission': 'test_submission.py::test_detections_for_test_dev',
+    'tools/test.py cyclemlp_upernet_digits PTH --tta': 'test_submission.py::test_label_maps_for_ade20k',
+}
+
+
+def commands():
+    """The arguments of ``python`` in the documentation's blocks of commands, but for those that "need" something."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r'^```bash\n(.*?)^```', page.read_text(), re.M | re.S):
+            for command, remark in re.findall(r'^python ([^#\n]+)(#.*)?$', block, re.M):
+                if page.name != 'distributed.md' and not re.search(r'\bneeds\b', remark):
+                    found.append(command.strip())
+    return sorted(set(found))
+
+
+def tables(text):
+    """The tables of Markdown: head and rows of cells, without signs of code."""
+    found = []
+    for block in re.findall(r'(?:^\|.*\|\n)+', text, re.M):
+        head, _, *rows = (
+            tuple(cell.strip(' `') for cell in line.strip('|').split(' | ')) for line in block.splitlines()
+        )
+        found.append((head, rows))
+    return found
+
+
+def builder(name):
+    """A module of those that build the pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        for folder in (FOLDER, ROOT / 'docs'):
+            patch.syspath_prepend(folder)
+        return importlib.import_module(name)
+
+
+@pytest.fixture(scope='module')
+def built():
+    """The tables of the families by name."""
+    return builder('tables').tables()
+
+
+@pytest.mark.parametrize('family', FAMILIES)
+def test_tables_of_a_family(family, built):
+    family = family.lower()
+    ((_, rows),) = tables(built[f'{family}-variants.md'])
+    assert [name for name, *_ in rows] == [n for n in mb.list_backbones() if n.startswith(f'{family}_')]
+    for name, parameters, macs, _ in rows:
+        counted, multiply_adds = complexity(name)
+        assert f'{counted:,}' == parameters and f'{multiply_adds / 1e9:.2f} G' == macs
+    # Links lead from the page to the configs.
+    for config in re.findall(r'\]\((\.\S+?)\)', built[f'{family}-results.md']):
+        assert (FOLDER / config).is_file()
+    page = (FOLDER / f'{family}.md').read_text()
+    for name in ('drawings', 'variants', 'results'):
+        assert f'\n<!-- built: {family}-{name}.md -->\n' in page
+
+
+def test_counts_at_other_sizes():
+    found = [row for page in FOLDER.glob('*.md') for _, rows in tables(page.read_text()) for row in rows]
+    found = [row for row in found if len(row) == 3 and row[0] in mb.list_backbones() and 'x' in row[1]]
+    assert len(found) >= 9
+    for name, size, macs in found:
+        assert f'{complexity(name, tuple(map(int, size.split("x"))))[1] / 1e9:.2f} G' == macs, name
+
+
+@pytest.fixture(scope='module')
+def draw():
+    return builder('draw')
+
+
+def test_a_receptive_field_is_that_of_the_operator(draw):
+    torch.manual_seed(0)
+    x = torch.randn(1, 8, 16, 16, requires_grad=True)
+    kernel = torch.nn.Conv2d(8, 4, 5, padding=2)
+    expected = np.zeros((16, 16), bool)
+    expected[6:11, 6:11] = True
+    found = draw.influence(kernel(x), x)
+    assert ((found > 0) == expected).all() and found.max() == 1
+    # A window of 4x4 that begins at 8, and no other.
+    window = WindowMixer(2, 4, False)
+    found = draw.influence(window(x), x)
+    assert (found[8:12, 8:12] > 0).all() and np.count_nonzero(found) == 16
+    # The middle, and two positions each way along both axes.
+    shift = AxialLinear(8, 3, 5, 1)
+    assert np.argwhere(draw.influence(shift(x), x) > 0).tolist() == [[8, x] for x in (6, 7, 8, 9, 10)]
+
+
+@pytest.mark.parametrize('family', ['cyclemlp', 'convmlp', 'sparsemlp'])
+def test_drawings_of_a_family(family, draw):
+    """They show the network as it is, and have no colour of their own for ink or ground."""
+    page = draw.PAGES[family]
+    files = draw.drawings(family)
+    net = mb.build_backbone(page.variant)
+    texts = re.findall(r'<text[^>]*>([^<]*)</text>', files[f'{family}-network.svg'])
+    for channels, stride in zip(net.out_channels, net.out_strides, strict=True):
+        assert f'{channels} channels' in texts and f'stride {stride}' in texts
+    blocks = sum(
+        int(number) for number, kind in (text.split(' ', 1) for text in texts if ' ' in text) if 'block' in kind
+    )
+    assert blocks == sum(isinstance(module, draw.BLOCKS) for module in net.modules())
+    for name, text in files.items():
+        if name.endswith('.svg'):
+            ElementTree.fromstring(text)
+            assert 'currentColor' in text and draw.INK not in text and not re.search('#(000000|ffffff)', text)
+
+
+def test_the_picture_of_the_readme():
+    pictures = builder('pictures')
+    assert pictures.readme_picture() == pictures.README_PICTURE.read_text(), 'run python docs/pictures.py'
+    # One way of training and of testing, and the best source of each config.
+    rows = pictures.comparable(load_zoo(ROOT))
+    assert {(row.head, row.schedule, row.scales, row.test, row.size) for row in rows} == {
+        ('Mask R-CNN', '1x', 'single', 'single', (800, 1280))
+    }
+    found = {row.name: row.metrics['box AP'] for row in rows}
+    assert len(found) == len(rows) >= 12 and found['mask-rcnn_cyclemlp-b2_fpn_1x_coco'] == 42.1
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [(1097.4, '1,100'), (99.96, '100'), (12.34, '12.3'), (0.01234, '0.0123'), (0, '0.00'), (123456, '123,000')],
+)
+def test_numbers_have_no_exponent(value, text):
+    assert rounded(value) == text
+
+
+def anchors(page):
+    """The anchors that code hosts make of headings."""
+    text = re.sub(r'^```.*?^```', '', page.read_text(), flags=re.M | re.S)
+    return {re.sub(r'[^\w\- ]', '', title.lower()).replace(' ', '-') for title in re.findall(r'^#+ (.+)$', text, re.M)}
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere_on_a_code_host(page):
+    """`make docs` checks those of the site that it builds."""
+    for target, anchor in re.findall(r'\]\(([^)#\s]*)(?:#([^)\s]*))?\)', page.read_text()):
+        if not target.startswith('http'):
+            path = page.parent / target if target else page
+            assert path.exists(), target
+            assert not anchor or anchor in anchors(path), f'{target}#{anchor}'
+
+
+def blocks(page, language):
+    found = re.findall(r'^```(\w*)\n(.*?)^```$', (ROOT / 'docs' / page).read_text(), re.M | re.S)
+    return [text for kind, text in found if kind == language]
+
+
+def test_examples_of_checkpoints(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    content = mb.checkpoints.convert({'state_dict': mb.build_classifier('cyclemlp_b1').state_dict()}, to='official')[0]
+    torch.save(content, 'CycleMLP_B1.pth')
+    loading, config = blocks('checkpoints.md', 'python')
+    report, refusal = blocks('checkpoints.md', '')
+    exec(loading, {})
+    assert capsys.readouterr().out == report
+    given = {}
+    exec(config, given)
+    net = mb.build_backbone('cyclemlp_b1', init_cfg=given['init_cfg'])
+    net.init_weights()
+    assert torch.equal(net.stem.proj.weight, content['model']['patch_embed.proj.weight'])
+    with pytest.raises(mb.checkpoints.CheckpointError) as error:
+        mb.checkpoints.load_published(mb.build_backbone('cyclemlp_b2'), 'CycleMLP_B1.pth')
+    assert f'{error.value}\n' == refusal
+
+
+def test_examples_of_export(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for block in blocks('export.md', 'python'):
+        exec(block, {})
+    assert '(1, 512, 7, 7)' in capsys.readouterr().out
+
+
+def test_example_of_a_family(tmp_path, monkeypatch):
+    """It runs in a config of mmdet, with what every family can do."""
+    monkeypatch.syspath_prepend(tmp_path)
+    family, swap = blocks('adding_a_family.md', 'python')
+    (tmp_path / 'average_mlp.py').write_text(family)
+    (tmp_path / 'config.py').write_text("_base_ = 'mmdet::rpn/rpn_r50_fpn_1x_coco.py'\n" + swap)
+    init_default_scope('mmdet')
+    model = MODELS.build(Config.fromfile(tmp_path / 'config.py').model)
+    assert model.extract_feat(torch.zeros(2, 3, 67, 93))[0].shape == (2, 256, 17, 23)
+    with pytest.raises(ValueError, match=r'side=4 is not valid: side must be an odd integer'):
+        MODELS.build(dict(type='AverageMLP', arch='tiny', side=4))
+
+
+def test_example_of_one_scale(tmp_path):
+    (tmp_path / 'config.py').write_text(blocks('use_in_configs.md', 'python')[1])
+    config = Config.fromfile(tmp_path / 'config.py')
+    init_default_scope('mmdet')
+    model = MODELS.build(config.model).eval()
+    maps = model.extract_feat(torch.zeros(1, 3, 224, 448))
+    assert [tuple(x.shape[1:]) for x in maps[:4]] == [(256, 224 // stride, 448 // stride) for stride in (4, 8, 16, 32)]
+    assert isinstance(HOOKS.build(config.custom_hooks[0]), AuxiliaryLossHook)
+
+
+def steps(name):
+    """Milliseconds of inference of one image, by (variant, size, precision): after fuse() where that was measured."""
+    found = {}
+    for row in json.loads((ROOT / 'benchmarks' / 'results' / f'{name}.json').read_text())['results']:
+        if row['contestant'] in ('ours', 'ours_fused') and row['infer_batch_size'] == 1:
+            found[row['model'], row['infer_img_size'], row['precision']] = row['infer_step_time']
+    return found
+
+
+def test_numbers_of_the_choice_are_those_of_their_sources():
+    """Measured ones of result files, reported ones of the zoo."""
+    page = tables((ROOT / 'docs' / 'choosing.md').read_text())
+    found = dict(page)
+    trained = found['network', 'box AP', 'mask AP', 'mIoU', 'training step']
+    assert len(trained) == 12
+    for network, *scores, step in trained:
+        kind = re.sub(r'\W', '', network).lower()
+        files = (RESULTS / f'{head}_{kind}-matched_digits.json' for head in ('mask-rcnn', 'upernet'))
+        detector, segmentor = (json.loads(path.read_text()) for path in files)
+        expected = [(detector, 'box AP'), (detector, 'mask AP'), (segmentor, 'mIoU')]
+        assert scores == [f'{row["metrics"][m]:.1f} ± {row["spread"][m]:.1f}' for row, m in expected]
+        assert step == f'{detector["cost"]["train_ms"]:.0f} ms'
+
+    timed = found['network', '512x512', '800x1216', 'bf16']
+    newer = found['network', '512x512', '800x1216']
+    assert len(timed) == 4 and len(newer) == 5
+    for rows, measured in ((timed, steps('backbones-cpu')), (newer, steps('backbones-cpu-families'))):
+        for network, *times in rows:
+            assert times[:2] == [f'{measured[VARIANTS[network], size, "fp32"]:.0f}' for size in ('512x512', '800x1216')]
+    halves = steps('backbones-cpu-bf16')
+    for network, *_, gain in timed:
+        fp32, bf16 = (halves[VARIANTS[network], '512x512', precision] for precision in ('fp32', 'bf16'))
+        assert f'{fp32 / bf16:.2f}' == gain
+
+    zoo = load_zoo(ROOT)
+    reported = [row for head, rows in page if 'multiply-adds' in head for row in rows]
+    assert len(reported) >= 9
+    for link, parameters, macs, numbers in reported:
+        name = link[1 : link.index(']')]
+        rows = [row for row in zoo if row.name == name]
+        assert f'{rows[0].parameters / 1e6:.1f} M {rows[0].macs / 1e9:.1f} G' == f'{parameters} {macs}', name
+        wanted = [float(number) for number in numbers.split(' / ')]
+        metrics = ('box AP', 'mask AP', 'mIoU', 'mIoU (ms+flip)')
+        assert wanted in [[row.metrics[m] for m in metrics if m in row.metrics] for row in rows], name
+
+
+def test_the_counting_tool(run_here):
+    done = run_here('tools/complexity.py', 'convmlp_s', '--size', '256', '128')
+    assert done.returncode == 0 and '9,022,920' in done.stdout and '256x128' in done.stdout
+    failed = run_here('tools/complexity.py', 'convmlp_x')
+    assert failed.returncode == 1 and "unknown backbone 'convmlp_x', did you mean" in failed.stdout
+
+
+@pytest.mark.parametrize('command', [command for command in commands() if command.startswith(RUN_HERE)])
+def test_commands_run_as_they_are_written(command, command_folder, run_here):
+    done = run_here(*shlex.split(command), cwd=command_folder)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope='module')
+def command_folder(tmp_path_factory, workspace):
+    """A folder with the tools, photos, and checkpoints of networks that were not trained."""
+    folder = tmp_path_factory.mktemp('commands')
+    for name in ('tools', 'configs'):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / 'photos').mkdir()
+    shutil.copy(next(workspace.glob('data/digit_scenes/images/val/*.png')), folder / 'photos')
+    for name, path in (('maskrcnn', 'a/epoch_4.pth'), ('upernet', 'b/epoch_5.pth')):
+        config = load_config(f'cyclemlp_{name}_digits', ROOT / 'configs')
+        init_default_scope(config.default_scope)
+        (folder / 'work_dirs' / path).parent.mkdir(parents=True)
+        torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), folder / 'work_dirs' / path)
+    return folder
+
+
+def test_every_other_command_is_run_by_a_test_or_marked():
+    for command in commands():
+        begins = [start for start in RUN_BY if re.sub(r'\S+\.pth(?= --)', 'PTH', command).startswith(start)]
+        assert begins or command.startswith(RUN_HERE), (
+            f'python {command}: run it in a test that RUN_BY names, or mark it: # needs ...'
+        )
+    for test in RUN_BY.values():
+        path, _, name = test.partition('::')
+        assert f'def {name}(' in (ROOT / 'tests' / path).read_text()
