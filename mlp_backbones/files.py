@@ -155,12 +155,15 @@ def _create(target: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
     while True:
         path = target.with_name(f'{_prefix(target.name)}{secrets.token_hex(8)}{_SUFFIX}')
         create(path)
-        number = os.open(path, os.O_RDONLY)
+        try:
+            number = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # another writer took it for a leftover
         # A shared lock, for which NFS asks for no right to write. A file system without locks refuses those that
         # remove leftovers, too, so that nothing is removed there.
         with suppress(OSError):
             fcntl.flock(number, fcntl.LOCK_SH)
-        if path.exists():  # else another writer took it for a leftover before it was locked
+        if path.exists():  # else it was taken for a leftover before it was locked
             return path, number
         os.close(number)
 

@@ -66,11 +66,11 @@ def test_a_living_writer_keeps_its_work_and_a_killed_ones_is_removed(tmp_path, k
 
 def test_two_writers_at_once(tmp_path):
     code = """
-    for i in range(100):
+    for i in range(300):
         write_text(sys.argv[1], sys.argv[2] * 10000)
     """
-    processes = [start(code, tmp_path / 'x', letter) for letter in 'ab']
-    assert [process.wait(60) for process in processes] == [0, 0]
+    processes = [start(code, tmp_path / 'x', letter) for letter in 'aabb']
+    assert [process.wait(60) for process in processes] == [0] * 4
     assert names(tmp_path) == ['x'] and (tmp_path / 'x').read_text() in ('a' * 10000, 'b' * 10000)
 
 
