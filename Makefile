@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 CONFIG := configs/cyclemlp_maskrcnn_digits.py
 WORK := work_dirs/demo
 
-.PHONY: help setup demo test docs docs-fast leaderboard-digits lint format clean
+.PHONY: help setup demo test test-fast test-browser docs docs-fast leaderboard-digits lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -19,9 +19,17 @@ demo: $(STAMP)  ## train, test and show a small Mask R-CNN on drawn digits
 	$(BIN)/python tools/report.py $(WORK)
 
 # A process per core, of one thread each: most tests have no use for a second.
-test: $(STAMP)  ## run the tests (installs Debian's chromium where it is missing, if root)
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+test: $(STAMP)  ## run all tests but those in a browser
+	$(PYTEST) -m 'not browser'
+
+test-fast: $(STAMP)  ## run the fast tests (three minutes on two cores)
+	$(PYTEST) -m 'not browser and not slow'
+
+test-browser: $(STAMP)  ## test the leaderboard page in Chromium (as root, installs Debian's chromium if it is missing)
 	@bash requirements/chromium.sh
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+	$(PYTEST) -m browser
 
 docs: $(STAMP)  ## build the documentation site, gallery included, in docs/_build/html (2 minutes)
 	$(BIN)/python docs/build.py
@@ -29,15 +37,16 @@ docs: $(STAMP)  ## build the documentation site, gallery included, in docs/_buil
 docs-fast: $(STAMP)  ## build the site without the gallery (1 minute)
 	$(BIN)/python docs/build.py --fast
 
-lint: $(STAMP)  ## check style and formatting
+lint: $(STAMP)  ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python --level error
 
-format: $(STAMP)  ## mend what ruff can and format the code
+format: $(STAMP)  ## fix lint and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-leaderboard-digits: $(STAMP)  ## train networks of the same multiply-adds on drawn digits, and rank them (3 to 5 hours)
+leaderboard-digits: $(STAMP)  ## train networks of the same MACs on drawn digits, and rank them (3 to 5 hours)
 	$(BIN)/python -m benchmarks compare
 	$(BIN)/python -m benchmarks.leaderboard build
 

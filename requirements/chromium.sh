@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The browser in which tests/leaderboard looks at its page; from Debian's packages, where it is missing and root runs this.
+# The browser in which the tests look at the leaderboard page; from Debian's packages, where it is missing and root runs this.
 set -euo pipefail
 command -v chromium >/dev/null && exit
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -20,6 +20,8 @@ DIGITS = '#mask-r-cnn-digitscenes-4-epochs-trained-here-single-single-192-192'
 # Names of FIRST as it is ranked: by box AP.
 RANKED = ['cyclemlp_b2-m', 'hiremlp_small-m', 'cyclemlp_b2-m', 'cyclemlp_b1-m', 'hiremlp_base-m']
 
+pytestmark = pytest.mark.browser
+
 # CI's cores have other things to do, too.
 expect.set_options(timeout=30_000)
 
