@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from .. import build_backbone, list_backbones
 from ..apis.config import build_model, check_device, load_config, model_config
+from ..backbones import build_backbone, list_backbones
 from ..apis.inference import BadPicture, read_picture
 from ..backbones import MLPBackbone
 from ..backbones.arguments import unknown
