@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
+from ..backbones import build_backbone, build_classifier
+
 
 @dataclass(frozen=True)
 class Count:
@@ -42,8 +44,6 @@ def complexity_by_part(name: str, size: tuple[int, int] = (224, 224), classifier
         Counts of 'all', 'stem', 'stage 1' and so on, each with its downsampling, and of the rest, which is 'head', the
         last norm and linear map of a classifier, or 'norms', the output norms of a dense backbone.
     """
-    from .. import build_backbone, build_classifier
-
     with torch.device('meta'):
         model: nn.Module = (build_classifier if classifier else build_backbone)(name).eval()
     backbone = model.backbone if classifier else model
