@@ -194,8 +194,10 @@ def _time(found: dict) -> str:
 
 def rounded(value: float, digits: int = 3) -> str:
     """Write a number with so many significant digits, without an exponent: 1,100 and 0.0123."""
+    # Rounding first, for it may add a digit: 99.96 is 100.
+    value = float(f'{value:.{digits - 1}e}')
     decimals = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
-    return f'{round(value, decimals):,.{max(decimals, 0)}f}'
+    return f'{value:,.{max(decimals, 0)}f}'
 
 
 def _ratio(above: dict, below: dict, quantity: str = 'step_time', scale: float = 1.0) -> str:
