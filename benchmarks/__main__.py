@@ -116,6 +116,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=1.1,
         help='how many times the time or memory of the base is no regression yet (%(default)s)',
     )
+    report.add_argument('--out', type=Path, metavar='DIR', help='gets tables and plots (the folder of the result)')
     report.add_argument('--force', action='store_true', help='compare results of different machines')
     compare = commands.add_parser(
         'compare',

@@ -1,19 +1,19 @@
 """Tables, plots and regressions out of result files."""
 
 import json
+import math
 import sys
-from io import BytesIO
 from pathlib import Path
 from statistics import median
 
 import matplotlib
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
-from PIL import Image
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from mlp_backbones.engine import UserError
 
-from .run import FORMAT, MODES
+from .drawing import COLOURS, INK, STYLE, svg
+from .run import FORMAT, MODES, write_csv
 
 # (mode, precision, HxW, batch size) -> (model, contestant) -> what was measured
 Rows = dict[tuple[str, str, str, int], dict[tuple[str, str], dict]]
@@ -27,23 +27,25 @@ floor ÷ ours is the part of the machine's matrix-product rate that is reached, 
 1x1 convolutions, for which torch may have a faster library; above 1, another network ÷ ours is slower than ours.
 """
 MARKS = {
-    'ours_fused': ('tab:orange', 'D'),
-    'naive': ('tab:red', 's'),
-    'bound': ('tab:green', '^'),
-    'floor': ('black', '|'),
+    'ours_fused': (COLOURS[1], 'D'),
+    'naive': (COLOURS[3], 's'),
+    'bound': (COLOURS[2], '^'),
+    'floor': (INK, '|'),
 }
 OTHER_MARKS = ('o', 'v', 'P', 'X')
-LINES_IN_PLOT = 24  # more would neither be read nor fit into 100 kB
+LINES_IN_PLOT = 24  # as many as one reads
+NARROW = 4  # factor between the ends of an axis, below which its ticks are evenly spaced
 
 
-def report(result: Path, base: Path | None, tolerance: float, force: bool) -> int:
-    """Prints tables, and writes them beside the result with plots (PNG and SVG).
+def report(result: Path, base: Path | None, tolerance: float, force: bool, out: Path | None = None) -> int:
+    """Print tables, and write them as Markdown and CSV, with plots (SVG).
 
     Args:
         result: the JSON file of a run.
         base: that of an earlier one to compare with, or None.
         tolerance: ratio of times, or of memory, above which a row of ours is a regression.
         force: compare even if the machines differ.
+        out: folder that gets the files. Default None: that of the result.
 
     Returns:
         The exit code: 1 if there are regressions, else 0.
@@ -52,6 +54,7 @@ def report(result: Path, base: Path | None, tolerance: float, force: bool) -> in
         UserError: if a file is missing or of another kind, or the two cannot be compared.
     """
     content = _load(result)
+    target = (out or result.parent) / result.name
     rows = _rows(content)
     parts, regressions = [_header(content)], []
     if base:
@@ -68,10 +71,11 @@ def report(result: Path, base: Path | None, tolerance: float, force: bool) -> in
             lines = _plot_lines({key: row for key, row in chosen.items() if key[3] == batch})
             for part, start in enumerate(range(0, len(lines), LINES_IN_PLOT), 1):
                 name = f'{result.stem}-{mode}-{precision}-batch{batch}' + (f'-{part}' if part > 1 else '')
-                _plot(lines[start : start + LINES_IN_PLOT], title, result.with_name(name))
+                _plot(lines[start : start + LINES_IN_PLOT], title, target.with_name(f'{name}.svg'))
                 parts.append(f'![{title}: time and memory relative to ours]({name}.svg)\n')
     text = '\n'.join([*parts, LEGEND])
-    result.with_suffix('.md').write_text(text)
+    target.with_suffix('.md').write_text(text)
+    write_csv(target.with_suffix('.csv'), content)
     print(text)
     for line in regressions:
         print(f'regression: {line}', file=sys.stderr)
@@ -185,7 +189,13 @@ def _others(rows: Rows) -> str:
 
 
 def _time(found: dict) -> str:
-    return f'{found["step_time"]:,.3g} ({found["step_time_iqr"]:.2g})' if found else ''
+    return f'{rounded(found["step_time"])} ({rounded(found["step_time_iqr"], 2)})' if found else ''
+
+
+def rounded(value: float, digits: int = 3) -> str:
+    """Write a number with so many significant digits, without an exponent: 1,100 and 0.0123."""
+    decimals = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
+    return f'{round(value, decimals):,.{max(decimals, 0)}f}'
 
 
 def _ratio(above: dict, below: dict, quantity: str = 'step_time', scale: float = 1.0) -> str:
@@ -233,7 +243,9 @@ def _compare(content: dict, base: dict, tolerance: float, force: bool) -> tuple[
             ratio = _quotient(new[key], old[key], quantity)
             if ratio is not None and ratio > tolerance:
                 before, now = old[key][quantity], new[key][quantity]
-                regressions.append(f'{name}: {ratio:.2f} times the base ({before:,.4g} {unit} -> {now:,.4g} {unit})')
+                regressions.append(
+                    f'{name}: {ratio:.2f} times the base ({rounded(before, 4)} {unit} -> {rounded(now, 4)} {unit})'
+                )
         ratios = [_ratio(new[key], old[key], quantity) for quantity in ('step_time', 'peak_memory')]
         lines.append([name, _time(old[key]), _time(new[key]), *ratios])
     notes = [f'- {line}' for line in regressions] or [f'No row of ours is above {tolerance:g} times the base.']
@@ -264,17 +276,18 @@ def _plot_lines(rows: Rows) -> list[tuple[str, str, dict]]:
     return sorted(lines, key=lambda line: models.index(line[0]))
 
 
+@matplotlib.rc_context(STYLE)
 def _plot(lines: list[tuple[str, str, dict]], title: str, path: Path) -> None:
-    """Draws time and memory of every contestant relative to ours, a line for each model and size."""
+    """Draw time and memory of every contestant relative to ours, a line for each model and size."""
     others = list(dict.fromkeys(model for *_, row in lines for model, kind in row if kind == 'alternative'))
     marks = dict(MARKS)
     for i, other in enumerate(others):
-        marks[other] = ('tab:blue', OTHER_MARKS[i % len(OTHER_MARKS)])
+        marks[other] = (COLOURS[0], OTHER_MARKS[i % len(OTHER_MARKS)])
 
-    figure = Figure(figsize=(11, 1.7 + 0.26 * len(lines)), layout='constrained')
+    figure = Figure(figsize=(10, 1.9 + 0.27 * len(lines)), layout='constrained')
     panels = figure.subplots(1, 2, sharey=True)
     for axes, quantity, name in zip(panels, ('step_time', 'peak_memory'), ('time', 'peak memory'), strict=True):
-        axes.axvline(1, color='0.4', linewidth=1.5, label='ours')
+        axes.axvline(1, color=INK, alpha=0.7, linewidth=1.5, label='ours')
         for mark, (color, marker) in marks.items():
             points = []
             for y, (model, _, row) in enumerate(lines):
@@ -285,29 +298,31 @@ def _plot(lines: list[tuple[str, str, dict]], title: str, path: Path) -> None:
             if points:
                 wide = {} if marker == '|' else dict(markerfacecolor='none' if mark in others else color)
                 axes.plot(*zip(*points, strict=True), marker, color=color, markersize=7, label=mark, **wide)
-        axes.set(xscale='log', xlabel=f'{name} relative to ours (right of 1: more than ours)')
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set(xscale='log', xlabel=f'{name} ÷ ours')
         low, high = axes.get_xlim()
-        # Ticks at whole steps where one power of ten would leave the axis bare.
-        ticks = [m * 10.0**e for e in range(-4, 5) for m in (1, 2, 5)]
+        # Differences of a few percent stay small.
+        low, high = axes.set_xlim(min(low, 0.8), max(high, 1.25))
+        # Whole steps of a logarithmic axis would leave a short one bare.
+        steps = [m * 10.0**e for e in range(-4, 5) for m in (1, 2, 5)]
+        ticks = MaxNLocator(6).tick_values(low, high) if high / low < NARROW else steps
         axes.set_xticks([tick for tick in ticks if low <= tick <= high])
-        axes.grid(alpha=0.3)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}×'))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.minorticks_off()
+        axes.tick_params(left=False)
+        axes.spines['left'].set_visible(False)
+        axes.grid(True, axis='x')
         for y in range(1, len(lines)):
             if lines[y][0] != lines[y - 1][0]:
-                axes.axhline(y - 0.5, color='0.8', linewidth=0.8)
-    labels = [f'{model}  {size} ({row[model, "ours"]["step_time"]:,.3g} ms)' for model, size, row in lines]
-    panels[0].set_yticks(range(len(lines)), labels, fontsize=8)
+                axes.axhline(y - 0.5, color='#8b949e', alpha=0.5, linewidth=0.8)
+    labels = [f'{model}  {size} ({rounded(row[model, "ours"]["step_time"])} ms)' for model, size, row in lines]
+    panels[0].set_yticks(range(len(lines)), labels, fontsize=9)
     panels[0].set_ylim(len(lines) - 0.5, -0.5)
     figure.suptitle(title, fontsize=11)
     handles = {
         label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles, loc='outside lower center', ncols=5, fontsize=8)
-    # Text stays text, and the same result gives the same file.
-    with matplotlib.rc_context({'svg.fonttype': 'none', 'svg.hashsalt': 'benchmarks'}):
-        figure.savefig(path.with_name(path.name + '.svg'), metadata={'Date': None})
-    pixels = BytesIO()
-    figure.savefig(pixels, dpi=90)
-    # A plot has few colours; a palette takes a third of the bytes.
-    Image.open(pixels).convert('RGB').quantize(64).save(path.with_name(path.name + '.png'), optimize=True)
+    figure.legend(
+        handles.values(), handles, loc='outside lower center', ncols=9, fontsize=9, handletextpad=0.2, columnspacing=1.2
+    )
+    path.write_text(svg(figure))

@@ -225,12 +225,16 @@ def _check_out(out: Path) -> None:
 
 
 def _write(out: Path, content: dict) -> None:
-    json_file, csv_file = (out.with_name(out.name + ending) for ending in ('.json', '.csv'))
     # A stop in the middle of writing leaves the file of before.
     part = out.with_name(out.name + '.part')
     part.write_text(json.dumps(content, indent=1) + '\n')
-    part.replace(json_file)
-    with csv_file.open('w', newline='') as stream:
+    part.replace(out.with_name(out.name + '.json'))
+    write_csv(out.with_name(out.name + '.csv'), content)
+
+
+def write_csv(path: Path, content: dict) -> None:
+    """Write the results of a run as a table with timm's column names."""
+    with path.open('w', newline='') as stream:
         writer = csv.DictWriter(stream, COLUMNS, extrasaction='ignore', lineterminator='\n')
         writer.writeheader()
         writer.writerows(content['results'])
