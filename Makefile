@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 CONFIG := configs/cyclemlp_maskrcnn_digits.py
 WORK := work_dirs/demo
 
-.PHONY: help setup demo test docs leaderboard-digits lint format clean
+.PHONY: help setup demo test docs docs-fast leaderboard-digits lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -24,9 +24,10 @@ test: $(STAMP)  ## run the tests (installs Debian's chromium where it is missing
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 docs: $(STAMP)  ## build the documentation site, gallery included, in docs/_build/html (2 minutes)
-	rm -rf docs/_build
-	$(BIN)/sphinx-build -q -W --keep-going -c docs -d docs/_build/doctrees . docs/_build/html
-	@echo 'open docs/_build/html/index.html'
+	$(BIN)/python docs/build.py
+
+docs-fast: $(STAMP)  ## build the site without the gallery (1 minute)
+	$(BIN)/python docs/build.py --fast
 
 lint: $(STAMP)  ## check style and formatting
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
-"""The documentation site: `make docs`.
+"""Sphinx's configuration of the documentation site, which build.py builds.
 
-The repository's root is Sphinx's source folder, see _ext/repository.py.
+The repository's root is the source folder, see _ext/repository.py.
 """
 
 import sys
@@ -17,11 +17,11 @@ project = 'mlp_backbones'
 release = about['__version__']
 html_title = f'mlp_backbones {release}'
 root_doc = 'README'
-include_patterns = ['README.md', 'CHANGELOG.md', 'benchmarks/README.md', 'docs/**']
+include_patterns = ['README.md', 'CHANGELOG.md', 'benchmarks/README.md', 'benchmarks/results/README.md', 'docs/**']
 # The first are folders to stay out of: Sphinx would walk through them.
 exclude_patterns = [
     *('.*', 'build', 'configs', 'data', 'dist', 'mlp_backbones', 'requirements', 'tests', 'tools', 'work_dirs'),
-    *('docs/_*', 'docs/gallery'),
+    *('docs/_*', 'docs/gallery', 'docs/leaderboard'),
 ]
 extensions = [
     'myst_parser',
@@ -29,9 +29,13 @@ extensions = [
     'sphinx.ext.napoleon',
     'sphinx.ext.viewcode',
     'sphinx_copybutton',
-    'sphinx_gallery.gen_gallery',
     'repository',
 ]
+# `make docs-fast` leaves out the gallery, whose scripts are run.
+if tags.has('fast'):  # noqa: F821
+    exclude_patterns.append('docs/examples')
+else:
+    extensions.insert(-1, 'sphinx_gallery.gen_gallery')
 
 myst_heading_anchors = 4
 

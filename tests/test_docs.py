@@ -1,17 +1,23 @@
-"""What the documentation says in numbers is what the code gives."""
+"""The numbers of the documentation are those of the code and of the result files."""
 
-import csv
+import importlib
+import json
 import re
 import shlex
 import shutil
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import HOOKS, MODELS, init_default_scope
 
 import mlp_backbones as mb
+from benchmarks.report import rounded
 from mlp_backbones.backbones import FAMILIES
+from mlp_backbones.backbones.asmlp import AxialLinear
+from mlp_backbones.backbones.swinmlp import WindowMixer
 from mlp_backbones.engine import load_config
 from mlp_backbones.engine.complexity import complexity
 from mlp_backbones.engine.zoo import load_zoo
@@ -19,9 +25,16 @@ from mlp_backbones.hooks import AuxiliaryLossHook
 from tests.conftest import ROOT
 
 FOLDER = ROOT / 'docs' / 'families'
+RESULTS = ROOT / 'docs' / 'leaderboard' / 'results'
+# Names on the pages of what benchmarks measure.
+VARIANTS = {
+    **{'CycleMLP-B1': 'cyclemlp_b1', 'Hire-MLP-T': 'hiremlp_tiny', 'ConvMLP-S': 'convmlp_s', 'AS-MLP-T': 'asmlp_tiny'},
+    **{'Wave-MLP-T': 'wavemlp_t', 'Swin-MLP-T/C12': 'swinmlp_tiny_c12', 'Mixer-S/16': 'mlpmixer_s16'},
+    **{'Sparse-MLP-S': 'sparsemlp_s', 'ViP-S/7': 'visionpermutator_s7'},
+}
 # Not the copies in the site that `make docs` built.
 PAGES = [path for path in sorted(ROOT.glob('docs/**/*.md')) if '_build' not in path.parts]
-PAGES += [ROOT / name for name in ('README.md', 'CHANGELOG.md', 'benchmarks/README.md')]
+PAGES += [ROOT / name for name in ('README.md', 'CHANGELOG.md', 'benchmarks/README.md', 'benchmarks/results/README.md')]
 # Commands that a test below runs as they are written.
 RUN_HERE = ('tools/complexity.py', 'tools/infer.py', '-m mlp_backbones zoo')
 # How the others begin, and the tests that run them on less data. tests/test_distributed.py reads its page by itself.
@@ -52,49 +65,114 @@ def commands():
     return sorted(set(found))
 
 
-OTHER_SIZE = r'^\| `(\w+)` \| (\d+)x(\d+) \| ([\d.]+) G \|'
+def tables(text):
+    """The tables of Markdown: head and rows of cells, without signs of code."""
+    found = []
+    for block in re.findall(r'(?:^\|.*\|\n)+', text, re.M):
+        head, _, *rows = (
+            tuple(cell.strip(' `') for cell in line.strip('|').split(' | ')) for line in block.splitlines()
+        )
+        found.append((head, rows))
+    return found
 
 
-def rows(page):
-    return re.findall(r'^\| `(\w+)` \| ([\d,]+) \| ([\d.]+) G \|', page.read_text(), re.M)
+def builder(name):
+    """A module of those that build the pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        for folder in (FOLDER, ROOT / 'docs'):
+            patch.syspath_prepend(folder)
+        return importlib.import_module(name)
+
+
+@pytest.fixture(scope='module')
+def built():
+    """The tables of the families by name."""
+    return builder('tables').tables()
 
 
 @pytest.mark.parametrize('family', FAMILIES)
-def test_page_of_a_family(family):
-    page = FOLDER / f'{family.lower()}.md'
-    assert [name for name, *_ in rows(page)] == [n for n in mb.list_backbones() if n.startswith(f'{family.lower()}_')]
-    for name, parameters, macs in rows(page):
+def test_tables_of_a_family(family, built):
+    family = family.lower()
+    ((_, rows),) = tables(built[f'{family}-variants.md'])
+    assert [name for name, *_ in rows] == [n for n in mb.list_backbones() if n.startswith(f'{family}_')]
+    for name, parameters, macs, _ in rows:
         counted, multiply_adds = complexity(name)
-        assert f'{counted:,}' == parameters and f'{multiply_adds / 1e9:.2f}' == macs
+        assert f'{counted:,}' == parameters and f'{multiply_adds / 1e9:.2f} G' == macs
+    # Links lead from the page to the configs.
+    for config in re.findall(r'\]\((\.\S+?)\)', built[f'{family}-results.md']):
+        assert (FOLDER / config).is_file()
+    page = (FOLDER / f'{family}.md').read_text()
+    for name in ('drawings', 'variants', 'results'):
+        assert f'\n<!-- built: {family}-{name}.md -->\n' in page
 
 
 def test_counts_at_other_sizes():
-    found = [row for page in FOLDER.glob('*.md') for row in re.findall(OTHER_SIZE, page.read_text(), re.M)]
+    found = [row for page in FOLDER.glob('*.md') for _, rows in tables(page.read_text()) for row in rows]
+    found = [row for row in found if len(row) == 3 and row[0] in mb.list_backbones() and 'x' in row[1]]
     assert len(found) >= 9
-    for name, height, width, macs in found:
-        assert f'{complexity(name, (int(height), int(width)))[1] / 1e9:.2f}' == macs, name
+    for name, size, macs in found:
+        assert f'{complexity(name, tuple(map(int, size.split("x"))))[1] / 1e9:.2f} G' == macs, name
 
 
-def test_pictures_are_those_that_the_script_draws(tmp_path, run_here):
-    script = tmp_path / 'draw.py'
-    script.write_text((FOLDER / 'draw.py').read_text())
-    done = run_here(script)
-    assert done.returncode == 0, done.stdout
-    for family in FAMILIES:
-        name = f'{family.lower()}.svg'
-        assert (tmp_path / name).read_text() == (FOLDER / name).read_text(), f'draw {name} again'
-        assert (FOLDER / name).stat().st_size < 100_000
+@pytest.fixture(scope='module')
+def draw():
+    return builder('draw')
 
 
-def test_tables_are_those_that_the_script_writes(tmp_path, run_here):
-    shutil.copytree(FOLDER, tmp_path / 'docs' / 'families')
-    for name in ('configs', 'model-index.yml'):
-        (tmp_path / name).symlink_to(ROOT / name)
-    done = run_here(tmp_path / 'docs' / 'families' / 'tables.py')
-    assert done.returncode == 0, done.stdout
-    for page in FOLDER.glob('*.md'):
-        written = (tmp_path / 'docs' / 'families' / page.name).read_text()
-        assert written == page.read_text(), 'write them again: python docs/families/tables.py'
+def test_a_receptive_field_is_that_of_the_operator(draw):
+    torch.manual_seed(0)
+    x = torch.randn(1, 8, 16, 16, requires_grad=True)
+    kernel = torch.nn.Conv2d(8, 4, 5, padding=2)
+    expected = np.zeros((16, 16), bool)
+    expected[6:11, 6:11] = True
+    found = draw.influence(kernel(x), x)
+    assert ((found > 0) == expected).all() and found.max() == 1
+    # A window of 4x4 that begins at 8, and no other.
+    window = WindowMixer(2, 4, False)
+    found = draw.influence(window(x), x)
+    assert (found[8:12, 8:12] > 0).all() and np.count_nonzero(found) == 16
+    # The middle, and two positions each way along both axes.
+    shift = AxialLinear(8, 3, 5, 1)
+    assert np.argwhere(draw.influence(shift(x), x) > 0).tolist() == [[8, x] for x in (6, 7, 8, 9, 10)]
+
+
+@pytest.mark.parametrize('family', ['cyclemlp', 'convmlp', 'sparsemlp'])
+def test_drawings_of_a_family(family, draw):
+    """They show the network as it is, and have no colour of their own for ink or ground."""
+    page = draw.PAGES[family]
+    files = draw.drawings(family)
+    net = mb.build_backbone(page.variant)
+    texts = re.findall(r'<text[^>]*>([^<]*)</text>', files[f'{family}-network.svg'])
+    for channels, stride in zip(net.out_channels, net.out_strides, strict=True):
+        assert f'{channels} channels' in texts and f'stride {stride}' in texts
+    blocks = sum(
+        int(number) for number, kind in (text.split(' ', 1) for text in texts if ' ' in text) if 'block' in kind
+    )
+    assert blocks == sum(isinstance(module, draw.BLOCKS) for module in net.modules())
+    for name, text in files.items():
+        if name.endswith('.svg'):
+            ElementTree.fromstring(text)
+            assert 'currentColor' in text and draw.INK not in text and not re.search('#(000000|ffffff)', text)
+
+
+def test_the_picture_of_the_readme():
+    pictures = builder('pictures')
+    assert pictures.readme_picture() == pictures.README_PICTURE.read_text(), 'run python docs/pictures.py'
+    # One way of training and of testing, and the best source of each config.
+    rows = pictures.comparable(load_zoo(ROOT))
+    assert {(row.head, row.schedule, row.scales, row.test, row.size) for row in rows} == {
+        ('Mask R-CNN', '1x', 'single', 'single', (800, 1280))
+    }
+    found = {row.name: row.metrics['box AP'] for row in rows}
+    assert len(found) == len(rows) >= 12 and found['mask-rcnn_cyclemlp-b2_fpn_1x_coco'] == 42.1
+
+
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [(1097.4, '1,100'), (99.96, '100'), (12.34, '12.3'), (0.01234, '0.0123'), (0, '0.00'), (123456, '123,000')],
+)
+def test_numbers_have_no_exponent(value, text):
+    assert rounded(value) == text
 
 
 def anchors(page):
@@ -166,47 +244,50 @@ def test_example_of_one_scale(tmp_path):
     assert isinstance(HOOKS.build(config.custom_hooks[0]), AuxiliaryLossHook)
 
 
+def steps(name):
+    """Milliseconds of inference of one image, by (variant, size, precision): after fuse() where that was measured."""
+    found = {}
+    for row in json.loads((ROOT / 'benchmarks' / 'results' / f'{name}.json').read_text())['results']:
+        if row['contestant'] in ('ours', 'ours_fused') and row['infer_batch_size'] == 1:
+            found[row['model'], row['infer_img_size'], row['precision']] = row['infer_step_time']
+    return found
+
+
 def test_numbers_of_the_choice_are_those_of_their_sources():
-    """Measured ones of the comparison and of the speed tables, reported ones of the zoo."""
-    page = (ROOT / 'docs' / 'choosing.md').read_text()
-    with (ROOT / 'docs' / 'leaderboard' / 'digits.csv').open() as file:
-        measured = {row['config']: row for row in csv.DictReader(file)}
-    trained = re.findall(r'^\| ([\w -]+) \| ([\d.]+ ± .*) \| (\d+) ms \|$', page, re.M)
+    """Measured ones of result files, reported ones of the zoo."""
+    page = tables((ROOT / 'docs' / 'choosing.md').read_text())
+    found = dict(page)
+    trained = found['network', 'box AP', 'mask AP', 'mIoU', 'training step']
     assert len(trained) == 12
-    for network, cells, step in trained:
+    for network, *scores, step in trained:
         kind = re.sub(r'\W', '', network).lower()
-        detector, segmentor = (measured[f'{head}_{kind}-matched_digits'] for head in ('mask-rcnn', 'upernet'))
+        files = (RESULTS / f'{head}_{kind}-matched_digits.json' for head in ('mask-rcnn', 'upernet'))
+        detector, segmentor = (json.loads(path.read_text()) for path in files)
         expected = [(detector, 'box AP'), (detector, 'mask AP'), (segmentor, 'mIoU')]
-        assert cells.split(' | ') == [f'{float(row[m]):.1f} ± {float(row[f"{m} std"]):.1f}' for row, m in expected]
-        assert step == f'{float(detector["train_ms"]):.0f}'
+        assert scores == [f'{row["metrics"][m]:.1f} ± {row["spread"][m]:.1f}' for row, m in expected]
+        assert step == f'{detector["cost"]["train_ms"]:.0f} ms'
 
-    performance = (ROOT / 'docs' / 'performance.md').read_text()
-    timed = re.findall(r'^\| (\S+) \| (\d+) \| (\d+) \| ([\d.]+) \|$', page, re.M)
-    assert len(timed) == 4
-    for network, *times, gain in timed:
-        for size, ms in zip(('512x512', '800x1216'), times, strict=True):
-            assert re.search(rf'^\| {network} \| {size} \| {ms} \|', performance, re.M), network
-        assert re.search(rf'^\| {network} \| \d+ \| \d+ \| {gain} \|', performance, re.M), network
-    others = re.search(r'In the same run ResNet-50 took (\d+ and \d+), Swin-T (\d+ and \d+)\.', page)
-    assert f'ResNet-50 {others[1]},' in performance and f'Swin-T {others[2]}.' in performance
-
-    newer = re.findall(r'^\| (\S+) \| (\d+) \| (\d+) \|$', page, re.M)
-    assert len(newer) == 5
-    for network, *times in newer:
-        for size, ms in zip(('512x512', '800x1216'), times, strict=True):
-            assert re.search(rf'^\| {network} \| {size} \| {ms} \|', performance, re.M), network
-    for network, times in re.findall(r'(CycleMLP-B1 took|ResNet-50) (\d+ and \d+)(?: ms|:)', page):
-        assert f'{network.removesuffix(" took")} {times}' in performance
+    timed = found['network', '512x512', '800x1216', 'bf16']
+    newer = found['network', '512x512', '800x1216']
+    assert len(timed) == 4 and len(newer) == 5
+    for rows, measured in ((timed, steps('backbones-cpu')), (newer, steps('backbones-cpu-families'))):
+        for network, *times in rows:
+            assert times[:2] == [f'{measured[VARIANTS[network], size, "fp32"]:.0f}' for size in ('512x512', '800x1216')]
+    halves = steps('backbones-cpu-bf16')
+    for network, *_, gain in timed:
+        fp32, bf16 = (halves[VARIANTS[network], '512x512', precision] for precision in ('fp32', 'bf16'))
+        assert f'{fp32 / bf16:.2f}' == gain
 
     zoo = load_zoo(ROOT)
-    reported = re.findall(r'^\| \[(\S+)\]\(\S+\) \| ([\d.]+) M \| ([\d.]+) G \| ([\d./ ]+) \|$', page, re.M)
+    reported = [row for head, rows in page if 'multiply-adds' in head for row in rows]
     assert len(reported) >= 9
-    for name, parameters, macs, numbers in reported:
-        found = [row for row in zoo if row.name == name]
-        assert f'{found[0].parameters / 1e6:.1f} {found[0].macs / 1e9:.1f}' == f'{parameters} {macs}', name
+    for link, parameters, macs, numbers in reported:
+        name = link[1 : link.index(']')]
+        rows = [row for row in zoo if row.name == name]
+        assert f'{rows[0].parameters / 1e6:.1f} M {rows[0].macs / 1e9:.1f} G' == f'{parameters} {macs}', name
         wanted = [float(number) for number in numbers.split(' / ')]
         metrics = ('box AP', 'mask AP', 'mIoU', 'mIoU (ms+flip)')
-        assert wanted in [[row.metrics[m] for m in metrics if m in row.metrics] for row in found], name
+        assert wanted in [[row.metrics[m] for m in metrics if m in row.metrics] for row in rows], name
 
 
 def test_the_counting_tool(run_here):

@@ -1,10 +1,13 @@
-"""Makes one site of the repository: its Markdown, the files that the Markdown links to, and a check of all links.
+"""Make one site of the repository: its Markdown, what is rendered, the files that are linked, and a check of links.
 
 The site has the layout of the repository, of which the root is Sphinx's source folder: a relative link leads to the
-same thing here and on a code host. A file of code that a page links to becomes a page with its lines; folders of
-results are copied as they are.
+same thing on the site and on a code host. What docs/build.py renders has no place in the repository: a page includes
+it by a comment, `<!-- built: NAME.md -->` or `<!-- built: NAME.svg ALT TEXT -->`, which a code host does not show. SVG
+files become part of the page and take its colours. A file of code that a page links to becomes a page with its lines;
+folders of results are copied as they are.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -16,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
 from sphinx.highlighting import PygmentsBridge
 from sphinx.transforms import SphinxTransform
 from sphinx.util import logging
@@ -23,6 +27,8 @@ from sphinx.util.osutil import relative_uri
 
 LOGGER = logging.getLogger(__name__)
 # The page of the leaderboard links to configs, as files.
+RENDERED = 'docs/_build/rendered'  # by docs/build.py, in the folders of the repository
+BUILT = re.compile(r'^<!-- built: (\S+?\.(md|svg)) ?(.*?) -->$', re.M)
 COPIED = ('benchmarks/results', 'configs', 'docs/leaderboard')
 LEXERS = {'.py': 'python', '.sh': 'bash', '.yml': 'yaml'}
 # README.md is the first page. Code hosts show it, too, so that its table of contents is here.
@@ -52,9 +58,9 @@ PARTS = {
     ),
     'Measured': (
         'docs/leaderboard',
-        'The leaderboard as tables <docs/leaderboard/leaderboard>',
         'docs/performance',
         'benchmarks/README',
+        'benchmarks/results/README',
     ),
     'The package': ('docs/api/index', 'docs/adding_a_family', 'CHANGELOG', 'All pages <docs/README>'),
 }
@@ -73,6 +79,7 @@ class GalleryOrder:
 
 def setup(app: Sphinx) -> dict:
     app.connect('source-read', add_contents)
+    app.connect('source-read', include_rendered)
     app.add_transform(LinksToFiles)
     app.connect('html-collect-pages', pages_of_files)
     app.connect('build-finished', finish)
@@ -82,8 +89,26 @@ def setup(app: Sphinx) -> dict:
 def add_contents(app: Sphinx, docname: str, source: list[str]) -> None:
     if docname == app.config.root_doc:
         for caption, names in PARTS.items():
-            entries = '\n'.join(names)
+            entries = '\n'.join(name for name in names if name != 'docs/examples/index' or not app.tags.has('fast'))
             source[0] += f'\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{entries}\n```\n'
+
+
+def rendered(root: Path, docname: str, target: str) -> Path:
+    """Return the path of what is rendered for a page, by its path from the page."""
+    return root / RENDERED / Path(os.path.normpath(Path(docname).parent / target))
+
+
+def include_rendered(app: Sphinx, docname: str, source: list[str]) -> None:
+    def content(found: re.Match) -> str:
+        path = rendered(Path(app.srcdir), docname, found[1])
+        if not path.is_file():
+            raise ExtensionError(f'{docname} includes {path}, which is missing: build the site by docs/build.py')
+        if found[2] == 'svg':
+            return f'![{found[3]}]({found[1]})'
+        # A page of its own becomes a section of this one.
+        return re.sub('^#', '##', path.read_text(), flags=re.M) if found[3] == 'section' else path.read_text()
+
+    source[0] = BUILT.sub(content, source[0])
 
 
 class LinksToFiles(SphinxTransform):
@@ -94,14 +119,28 @@ class LinksToFiles(SphinxTransform):
 
     def apply(self, **kwargs: object) -> None:
         root = Path(self.app.srcdir)
+        for image in [*self.document.findall(nodes.image)]:
+            path = root / Path(self.env.docname).parent / image['uri']
+            path = path if path.is_file() else rendered(root, self.env.docname, image['uri'])
+            if path.suffix == '.svg' and path.is_file():
+                label = escape(image.get('alt', ''), quote=True)
+                drawing = path.read_text().replace('<svg ', f'<svg role="img" aria-label="{label}" ', 1)
+                html = f'<div class="drawing">{drawing}</div>'
+                image.replace_self(nodes.raw('', html, format='html'))
         for kind in (addnodes.download_reference, addnodes.pending_xref):
             for node in [*self.document.findall(kind)]:
                 target, _, anchor = node['reftarget'].partition('#')
-                path = (root / Path(self.env.docname).parent / target).resolve()
-                if node.get('reftype') != 'myst' or node.get('refdomain') or not target or not path.exists():
+                if node.get('reftype') != 'myst' or node.get('refdomain') or not target:
                     continue
-                name = path.relative_to(root).as_posix()
-                if name.startswith('docs/gallery/'):
+                path = (root / Path(self.env.docname).parent / target).resolve()
+                built = rendered(root, self.env.docname, target)
+                if built.is_file():
+                    name = uri = built.relative_to(root / RENDERED).as_posix()
+                elif not path.exists():
+                    continue
+                elif (name := path.relative_to(root).as_posix()).startswith('docs/gallery/') and not self.app.tags.has(
+                    'fast'
+                ):
                     uri = f'docs/examples/{path.stem}.html'
                 elif name.startswith(tuple(f'{folder}/' for folder in COPIED)) and path.suffix not in LEXERS:
                     uri = name
@@ -141,9 +180,10 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
         if Path(app.srcdir, folder).is_dir():
             ignored = shutil.ignore_patterns('__pycache__')
             shutil.copytree(Path(app.srcdir, folder), site / folder, ignore=ignored, dirs_exist_ok=True)
-    # That page is for clones, too, where it links to Markdown.
+    shutil.copytree(Path(app.srcdir, RENDERED), site, dirs_exist_ok=True)
+    # That page is for clones, too, where it links to Markdown that is a page of the site.
     page = site / 'docs' / 'leaderboard' / 'index.html'
-    page.write_text(re.sub(r'(href="[^":]*)\.md"', r'\1.html"', page.read_text()))
+    page.write_text(re.sub(r'(href="\.\./[^":]*)\.md"', r'\1.html"', page.read_text()))
     for fault in broken_links(site):
         LOGGER.warning(fault)
 
@@ -177,5 +217,8 @@ def broken_links(site: Path) -> Iterator[str]:
             where = f'{path.relative_to(site.resolve())}: {link}'
             if not target.is_file():
                 yield f'{where} leads to no file'
+            # viewcode leads back from all names of a module to the package that documents the first of them.
+            elif '_modules' in path.parts:
+                continue
             elif target in pages and unquote(parts.fragment) not in pages[target].anchors:
                 yield f'{where} leads to no place in that page'

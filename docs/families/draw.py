@@ -1,117 +1,134 @@
-#!/usr/bin/env python
-"""Draws the pictures of these pages: `python docs/families/draw.py` writes *.svg beside itself."""
+"""Draw the pictures of the families' pages: the whole network, the idea of its mixer, and what an output reads."""
 
 import math
-from pathlib import Path
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from textwrap import fill
 
 import matplotlib
+import numpy as np
 import torch
-from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.datasets import load_sample_image
+from torch import Tensor, nn
 
-from mlp_backbones.backbones.sparsemlp import Experts
+import mlp_backbones as mb
+from benchmarks.drawing import COLOURS, INK, PALE, STYLE, svg
+from mlp_backbones.backbones import MLPBackbone
+from mlp_backbones.backbones.base import Block
+from mlp_backbones.backbones.convmlp import ConvBlock, ConvMLPBlock
+from mlp_backbones.backbones.sparsemlp import Experts, SparseBlock
 from mlp_backbones.backbones.swinmlp import WindowMixer
 from mlp_backbones.backbones.visionpermutator import PermuteMixer
 from mlp_backbones.backbones.wavemlp import WaveMixer
 from mlp_backbones.backbones.wavemlp import _wave as wave
 from mlp_backbones.ops import axial_shift, cycle_shift, fold_regions, on_native_grid
 
-HERE = Path(__file__).parent
-COLOURS = matplotlib.colormaps['tab10'].colors
-# Text as text, and no date or random ids, so that drawing again gives the same file.
-matplotlib.rcParams.update({'svg.fonttype': 'none', 'svg.hashsalt': 'mlp_backbones', 'font.size': 9})
+SIDE = 224  # of the photograph, in pixels
+WEAKEST = 1e-3  # of the strongest influence: what is drawn as none
+BLOCKS = (Block, ConvBlock, ConvMLPBlock, SparseBlock)
 
 
-def grid(axis, values, title, colour, xlabel='position', ylabel='channel'):
-    """A matrix [rows, columns] of whole numbers, one in each cell; 0 is nothing, or what padding brought in."""
+@dataclass(frozen=True)
+class Page:
+    """What is drawn for one family.
+
+    Attributes:
+        variant: whose network is drawn.
+        stem: first line in the stem's box.
+        idea: draws the mixer's idea; its docstring is the caption.
+    """
+
+    variant: str
+    stem: str
+    idea: Callable[[], Figure]
+
+
+def grid(
+    axis: Axes, values: Tensor, title: str, colour: Callable, xlabel: str = 'position', ylabel: str = 'channel'
+) -> None:
+    """Draw a matrix ``[rows, columns]`` of whole numbers, one in each cell; 0 is nothing, or padding."""
     rows, columns = values.shape
     for row in range(rows):
         for column in range(columns):
             value = int(values[row, column])
-            fill = (*colour(row, value), 0.75) if value else (1, 1, 1, 1)
-            axis.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=fill, edgecolor='white', linewidth=1.5))
-            axis.text(
-                column + 0.5, row + 0.5, value or '0', ha='center', va='center', color='black' if value else 'grey'
-            )
-    axis.set(
-        xlim=(0, columns), ylim=(rows, 0), xticks=[], yticks=[], title=title, xlabel=xlabel, ylabel=ylabel, aspect=1
-    )
-    for spine in axis.spines.values():
-        spine.set_visible(False)
+            if value:
+                axis.add_patch(
+                    matplotlib.patches.Rectangle((column + 0.03, row + 0.03), 0.94, 0.94, color=colour(row, value))
+                )
+            ink = dict(color='black') if value else dict(color=INK, alpha=0.6)
+            axis.text(column + 0.5, row + 0.5, value or '0', ha='center', va='center', size=9, **ink)
+    axis.set(xlim=(0, columns), ylim=(rows, 0), xticks=[], yticks=[], xlabel=xlabel, ylabel=ylabel, aspect=1)
+    # A title is no wider than what it stands over.
+    axis.set_title(fill(title, max(5 * columns, 24)))
+    axis.spines[:].set_visible(False)
 
 
-def save(figure, name):
-    figure.savefig(HERE / f'{name}.svg', metadata={'Date': None}, bbox_inches='tight')
-    plt.close(figure)
-
-
-def positions(channels, length):
+def positions(channels: int, length: int) -> Tensor:
     return torch.arange(1.0, length + 1).expand(1, channels, 1, length)
 
 
-def before_and_after(x, y, titles, cycle, idea, name):
-    figure, axes = plt.subplots(1, 2, figsize=(8, 4))
-    for axis, values, title in zip(axes, (x, y), titles, strict=True):
-        grid(axis, values[0, :, 0], title, lambda row, _: COLOURS[cycle(row)])
-    figure.suptitle(idea)
-    save(figure, name)
+def before_and_after(x: Tensor, y: Tensor, titles: tuple[str, str], cycle: Callable[[int], int]) -> Figure:
+    figure = Figure(figsize=(7, 4.8), layout='constrained')
+    for axis, values, title in zip(figure.subplots(1, 2), (x, y), titles, strict=True):
+        grid(axis, values[0, :, 0], title, lambda row, _: PALE[cycle(row)])
+    return figure
 
 
-def asmlp():
+def asmlp() -> Figure:
+    """A point-wise layer after the shift reads five neighbours along an axis, zeros beyond the border."""
     x = positions(10, 7)
     titles = 'one row: 10 channels in 5 groups', 'shifted: group g moves by g - 2'
-    idea = 'AS-MLP: a point-wise layer now sees five neighbours along an axis, zeros beyond the border'
-    before_and_after(x, axial_shift(x, 5, 3), titles, lambda row: row // 2, idea, 'asmlp')
+    return before_and_after(x, axial_shift(x, 5, 3), titles, lambda row: row // 2)
 
 
-def cyclemlp():
+def cyclemlp() -> Figure:
+    """A point-wise layer that reads each channel at its own offset."""
     x = positions(9, 7)
     titles = 'one row of the map, 9 channels', 'what the layer reads: offsets 0, 1, -1, 0, 1, -1, ...'
-    idea = 'CycleMLP: a point-wise layer that reads each channel at its own offset'
-    before_and_after(x, cycle_shift(x, 3, 3), titles, lambda row: row % 3, idea, 'cyclemlp')
+    return before_and_after(x, cycle_shift(x, 3, 3), titles, lambda row: row % 3)
 
 
-def hiremlp():
+def hiremlp() -> Figure:
+    """Regions of neighbours are mixed as channels; the roll lets them change partners."""
     x = positions(2, 9)
-    figure, axes = plt.subplots(3, 1, figsize=(8, 6), height_ratios=(2, 2, 6))
-    by_region = lambda _, value: COLOURS[(value - 1) // 3]  # noqa: E731
-    grid(axes[0], x[0, :, 0], 'one row of the map, 2 channels', by_region)
+    figure = Figure(figsize=(8, 6.4), layout='constrained')
+    axes = figure.subplots(3, 1, height_ratios=(2, 2, 6))
+    by_region = lambda _, value: PALE[(value - 1) // 3]  # noqa: E731
+    grid(axes[0], x[0, :, 0], 'one row of the map, 2 channels', by_region, xlabel='')
     grid(axes[1], torch.roll(x, 1, 3)[0, :, 0], 'rolled by the step 1, around the border', by_region)
     folded = fold_regions(x, 3, 1, 3)[0, :, 0]
     grid(axes[2], folded, 'folded: 3 neighbours become channels', by_region, 'region', 'channel x neighbour')
-    figure.suptitle('Hire-MLP: regions of neighbours are mixed as channels; the roll lets them change partners')
-    figure.tight_layout()
-    save(figure, 'hiremlp')
+    return figure
 
 
-def convmlp():
+def convmlp() -> Figure:
+    """A block of the MLP stages: two channel MLPs, and between them a depth-wise convolution that joins neighbours."""
     parts = [
-        ('tokenizer', '3 conv 3x3\nmax-pool', 1),
-        ('conv stage', 'bottlenecks\n1x1, 3x3, 1x1', 0),
-        ('MLP stage 1', 'channel MLP\ndw-conv 3x3\nchannel MLP', 3),
-        ('MLP stage 2', 'channel MLP\ndw-conv 3x3\nchannel MLP', 3),
-        ('MLP stage 3', 'channel MLP\ndw-conv 3x3\nchannel MLP', 3),
+        ('channel MLP', 'mixes the channels\nof each position', 3),
+        ('depth-wise 3x3', 'mixes 9 neighbours\nof each channel', 0),
     ]
-    outputs = {0: 'output 0\nstride 4', 1: 'output 1\nstride 8', 2: 'output 2\nstride 16', 4: 'output 3\nstride 32'}
-    figure, axis = plt.subplots(figsize=(9, 3.4))
+    parts.append(('channel MLP', 'mixes the channels\nof each position', 3))
+    figure = Figure(figsize=(8, 1.9))
+    axis = figure.subplots()
     for i, (name, inside, colour) in enumerate(parts):
-        axis.add_patch(plt.Rectangle((2 * i, 0), 1.5, 1.6, facecolor=(*COLOURS[colour], 0.35), edgecolor='black'))
-        axis.text(2 * i + 0.75, 1.4, name, ha='center', va='center', weight='bold')
-        axis.text(2 * i + 0.75, 0.65, inside, ha='center', va='center')
-        if i + 1 < len(parts):
-            axis.annotate('', (2 * i + 2, 0.8), (2 * i + 1.5, 0.8), arrowprops=dict(arrowstyle='->'))
-            axis.text(2 * i + 1.75, 0.9, '/2' if i else '', ha='center')
-        if i in outputs:
-            x = 2 * i + (0.75 if i in (0, 4) else 1.75)
-            axis.annotate(
-                outputs[i], (x, 0 if i in (0, 4) else 0.75), (x, -0.9), ha='center', arrowprops=dict(arrowstyle='<-')
-            )
-    axis.set(xlim=(-0.1, 9.7), ylim=(-1.2, 1.8))
+        box(axis, 3 * i, 0, 2.2, 1.4, colour, name, inside)
+        arrow(axis, 3 * i - 0.7, 3 * i, 0.7)
+    arrow(axis, 8.2, 8.9, 0.7)
+    # Around each part, from before it to behind it.
+    for start, end in ((-0.45, 2.5), (5.55, 8.5)):
+        axis.plot((start, start, end, end), (0.7, 1.7, 1.7, 0.78), color=INK, lw=1)
+        axis.text((start + end) / 2, 1.76, 'added', ha='center', va='bottom', size=9)
+    axis.set(xlim=(-0.8, 9), ylim=(-0.05, 2.05))
     axis.axis('off')
-    figure.suptitle('ConvMLP: convolutions, then channel MLPs that a depth-wise convolution joins; "/2" halves the map')
-    save(figure, 'convmlp')
+    return figure
 
 
-def mlpmixer():
+def mlpmixer() -> Figure:
+    """One MLP over all positions of a fixed grid, and two rules for maps of another size."""
     height, width, side = 5, 7, 3
     numbers = torch.arange(1.0, height * width + 1).view(1, 1, height, width)
     given = {}
@@ -120,26 +137,28 @@ def mlpmixer():
         on_native_grid(numbers, side, rule, lambda x, rule=rule: given.setdefault(rule, x))
     columns = -(-width // side)
 
-    def by_tile(_, value):
+    def by_tile(_: int, value: int) -> str:
         row, column = divmod(value - 1, width)
-        return COLOURS[row // side * columns + column // side]
+        return PALE[row // side * columns + column // side]
 
-    figure = plt.figure(figsize=(10, 3.3))
-    axes = figure.add_gridspec(1, 3, width_ratios=(width, 10, side), wspace=0.2)
+    figure = Figure(figsize=(9.5, 3.6), layout='constrained')
+    left, middle, right = figure.subfigures(1, 3, width_ratios=(width, 10, side + 1))
     label = dict(xlabel='', ylabel='')
-    title = f'a map of {height}x{width} positions, native grid {side}x{side}'
-    grid(figure.add_subplot(axes[0]), numbers[0, 0], title, by_tile, **label)
-    tiles = axes[1].subgridspec(len(given['tile']) // columns, columns, wspace=0.1, hspace=0.1)
-    for i, tile in enumerate(given['tile']):
-        title = "'tile': each is mixed alone" if i == columns // 2 else ''
-        grid(figure.add_subplot(tiles[i // columns, i % columns]), tile[0], title, by_tile, **label)
-    resized = given['resize'][0, 0].round()
-    grid(figure.add_subplot(axes[2]), resized, "'resize': there and back", lambda *_: COLOURS[7], **label)
-    figure.suptitle('MLP-Mixer: one MLP over all positions of a fixed grid; two rules for maps of another size', y=1.08)
-    save(figure, 'mlpmixer')
+    for part, title in (
+        (left, f'a map of {height}x{width}, native grid {side}x{side}'),
+        (middle, "'tile': each tile by itself"),
+        (right, "'resize': to the\ngrid and back"),
+    ):
+        part.suptitle(title, size=10)
+    grid(left.subplots(), numbers[0, 0], '', by_tile, **label)
+    for axis, tile in zip(middle.subplots(len(given['tile']) // columns, columns).flat, given['tile'], strict=True):
+        grid(axis, tile[0], '', by_tile, **label)
+    grid(right.subplots(), given['resize'][0, 0].round(), '', lambda *_: PALE[7], **label)
+    return figure
 
 
-def sparsemlp():
+def sparsemlp() -> Figure:
+    """Each vector passes only through the experts that its gate prefers."""
     # Of 4 experts (rows) and 8 vectors (columns); whole numbers, so that no machine rounds them otherwise.
     logits = torch.tensor([[3, 0, 2, 1, 3, 0, 2, 4], [1, 2, 0, 3, 1, 3, 1, 0], [0, 1, 1, 0, 2, 1, 3, 2], [-1.0] * 8])
     experts = Experts(len(logits.T), 1, len(logits), 2).eval()
@@ -150,88 +169,251 @@ def sparsemlp():
     experts(torch.eye(len(logits.T)))
     weights, chosen = dispatched['weights'], dispatched['chosen']
     percent = torch.zeros_like(logits).T.scatter(1, chosen, 100 * weights).round().T
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), width_ratios=(8, 7))
-    title = 'the gate: percent of the best 2 experts for each vector'
-    grid(axes[0], percent, title, lambda row, _: COLOURS[row], 'vector', 'expert')
-    axes[1].set(xlim=(0, 7), ylim=(4, 0), xticks=[], yticks=[], aspect=1, title='what each expert maps: vectors 1 to 8')
+    figure = Figure(figsize=(9, 3), layout='constrained')
+    axes = figure.subplots(1, 2, width_ratios=(8, 7))
+    grid(axes[0], percent, 'the gate: percent of the best 2 experts', lambda row, _: PALE[row], 'vector', 'expert')
+    axes[1].set(xlim=(0, 7), ylim=(4, 0), xticks=[], yticks=[], aspect=1, title='each expert maps its own vectors')
     for expert in range(len(logits)):
         vectors = (chosen == expert).any(1).nonzero().flatten().tolist()
         for place, vector in enumerate(vectors):
-            fill = (*COLOURS[expert], 0.75)
-            axes[1].add_patch(plt.Rectangle((place, expert), 1, 1, facecolor=fill, edgecolor='white', linewidth=1.5))
-            axes[1].text(place + 0.5, expert + 0.5, vector + 1, ha='center', va='center')
+            axes[1].add_patch(
+                matplotlib.patches.Rectangle((place + 0.03, expert + 0.03), 0.94, 0.94, color=PALE[expert])
+            )
+            axes[1].text(place + 0.5, expert + 0.5, vector + 1, ha='center', va='center', color='black', size=9)
         if not vectors:
-            axes[1].text(0.2, expert + 0.5, 'none: the auxiliary loss works against this', va='center', color='grey')
-    for spine in axes[1].spines.values():
-        spine.set_visible(False)
-    figure.suptitle('Sparse-MLP: every vector goes through the experts that its gate finds best, and through no others')
-    figure.tight_layout()
-    save(figure, 'sparsemlp')
+            axes[1].text(0.1, expert + 0.5, 'none: the auxiliary loss prevents this', va='center', alpha=0.7, size=9)
+    axes[1].spines[:].set_visible(False)
+    return figure
 
 
-def swinmlp():
+def swinmlp() -> Figure:
+    """Each head maps the 16 positions of a 4x4 window; zeros complete the outer windows."""
     side, size = 8, 4
-    # Each position has a power of two: the sum over a window, which is what maps of ones give, says what is in it.
+    # Each position has a power of two: the sum over a window, which is what maps of ones give, tells what is in it.
     powers = 2.0 ** torch.arange(side**2, dtype=torch.float64).view(1, 1, side, side)
-    figure, axes = plt.subplots(1, 2, figsize=(8, 4.6))
-    for axis, shifted in zip(axes, (False, True), strict=True):
+    figure = Figure(figsize=(8, 4.2), layout='constrained')
+    for axis, shifted in zip(figure.subplots(1, 2), (False, True), strict=True):
         mixer = WindowMixer(1, size, shifted).double().requires_grad_(False)
         mixer.spatial_mlp.weight.fill_(1)
         mixer.spatial_mlp.bias.zero_()
         windows = mixer(powers)[0, 0].unique(return_inverse=True)[1] + 1
         first = -(size - size // 2) if shifted else 0
-        title = f'every second block: they begin {-first} before the map' if shifted else 'windows of 4x4'
-        grid(axis, windows, title, lambda _, value: COLOURS[value - 1], '', '')
+        title = f'every second block: windows begin {-first} before the map' if shifted else 'windows of 4x4'
+        grid(axis, windows, title, lambda _, value: PALE[value - 1], '', '')
         for line in range(first, side + size, size):
-            axis.plot((first, side - first), (line, line), (line, line), (first, side - first), color='grey', lw=0.8)
+            axis.plot(
+                (first, side - first), (line, line), (line, line), (first, side - first), color=INK, alpha=0.6, lw=1
+            )
         axis.set(xlim=(-2.2, side + 2.2), ylim=(side + 2.2, -2.2))
-    figure.suptitle(f'Swin-MLP: each head maps the {size}x{size} positions of a window; zeros complete the outer ones')
-    figure.tight_layout()
-    save(figure, 'swinmlp')
+    return figure
 
 
-def visionpermutator():
+def visionpermutator() -> Figure:
+    """After the swap a linear map of channels mixes positions (31: segment 3, position 1)."""
     segments, length = 4, 4
     mixer = PermuteMixer(segments * 2, segments, 'tile')
     # Tens are the segment, ones the position along H.
     segment = torch.arange(1.0, segments + 1).repeat_interleave(2).view(1, -1, 1, 1)
     x = 10 * segment + torch.arange(1.0, length + 1).view(1, 1, -1, 1)
-    by_segment = lambda _, value: COLOURS[value // 10 - 1]  # noqa: E731
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4.6))
+    by_segment = lambda _, value: PALE[value // 10 - 1]  # noqa: E731
+    figure = Figure(figsize=(8, 4.6), layout='constrained')
+    axes = figure.subplots(1, 2)
     grid(axes[0], x[0, :, :, 0], 'one column of the map, 8 channels in 4 segments', by_segment, 'position along H')
-    title = 'swapped: all positions of a segment are channels'
+    title = 'swapped: the positions of a segment are channels'
     grid(axes[1], mixer.swap(x, 2)[0, :, :, 0], title, by_segment, 'segment', 'position x channel')
-    figure.suptitle('Vision Permutator: a linear map of channels then mixes positions (31: segment 3, position 1)')
-    figure.tight_layout()
-    save(figure, 'visionpermutator')
+    return figure
 
 
-def wavemlp():
+def wavemlp() -> Figure:
+    """Every token has a phase, and neighbours are added as waves."""
     aligned, opposed = [0.3] * 6, [0.3, 0.3 + math.pi] * 3
     phase = torch.tensor([aligned + opposed, [angle + 0.9 for angle in aligned + opposed]])
     mixer = WaveMixer(2, 'fc', torch.nn.BatchNorm2d).requires_grad_(False)
     mixer.tfc_h.weight.fill_(1)
     # In tenths.
     parts = wave(torch.full((1, 2, 1, 12), 10.0), phase[None, :, None])
-    figure, axes = plt.subplots(3, 1, figsize=(8, 6.6), height_ratios=(2, 4, 2))
+    figure = Figure(figsize=(8, 6.8), layout='constrained')
+    axes = figure.subplots(3, 1, height_ratios=(2, 4, 2))
     for row, angles in enumerate(phase.tolist()):
         for column, angle in enumerate(angles):
             x, y = 0.42 * math.cos(angle), -0.42 * math.sin(angle)
-            arrow = dict(arrowstyle='->', color=COLOURS[0 if column < 6 else 3])
-            axes[0].annotate('', (column + 0.5 + x, row + 0.5 + y), (column + 0.5 - x, row + 0.5 - y), arrowprops=arrow)
+            style = dict(arrowstyle='->', color=COLOURS[0 if column < 6 else 3])
+            axes[0].annotate('', (column + 0.5 + x, row + 0.5 + y), (column + 0.5 - x, row + 0.5 - y), arrowprops=style)
     axes[0].set(xlim=(0, 12), ylim=(2, 0), xticks=[], yticks=[], aspect=1, ylabel='channel')
-    axes[0].set_title('one row of the map, 2 channels: all waves of amplitude 1, the first six in phase')
-    for spine in axes[0].spines.values():
-        spine.set_visible(False)
-    title = 'in tenths: amplitude times cosine (first 2 rows) and sine (last 2) of the phase'
-    grid(axes[1], parts[0, :, 0].round(), title, lambda row, _: COLOURS[row // 2], '', 'part x channel')
-    title = 'sums over 7 neighbours: waves in phase add up, opposed ones cancel'
-    grid(axes[2], mixer.tfc_h(parts)[0, :, 0].round(), title, lambda row, _: COLOURS[row])
-    figure.suptitle('Wave-MLP: every token has a phase, and neighbours are added as waves')
-    figure.tight_layout()
-    save(figure, 'wavemlp')
+    axes[0].set_title('one row of the map: waves of amplitude 1, six of them in phase')
+    axes[0].spines[:].set_visible(False)
+    title = 'amplitude times cosine (rows 1, 2) and sine (rows 3, 4), in tenths'
+    grid(axes[1], parts[0, :, 0].round(), title, lambda row, _: PALE[row // 2], '', 'part x channel')
+    title = 'sums over 7 neighbours: waves in phase add up, others cancel'
+    grid(axes[2], mixer.tfc_h(parts)[0, :, 0].round(), title, lambda row, _: PALE[row])
+    return figure
 
 
-if __name__ == '__main__':
-    for draw in (asmlp, cyclemlp, hiremlp, convmlp, mlpmixer, sparsemlp, swinmlp, visionpermutator, wavemlp):
-        draw()
+def box(axis: Axes, x: float, y: float, width: float, height: float, colour: int, name: str, inside: str) -> None:
+    style = dict(facecolor=PALE[colour], edgecolor='none', boxstyle='round,pad=0,rounding_size=0.08')
+    axis.add_patch(matplotlib.patches.FancyBboxPatch((x, y), width, height, **style))
+    axis.text(x + width / 2, y + height / 2 + 0.2, name, ha='center', va='center', weight='bold', color='black')
+    axis.text(x + width / 2, y + height / 2 + 0.06, inside, ha='center', va='top', size=9, color='black')
+
+
+def arrow(axis: Axes, start: float, end: float, y: float) -> None:
+    axis.annotate('', (end, y), (start, y), arrowprops=dict(arrowstyle='->', color=INK, shrinkA=1, shrinkB=1))
+
+
+def blocks_before(net: MLPBackbone) -> list[str]:
+    """Run the network, and count the blocks before each output; those at another stride than the output's tell it."""
+    kinds = {ConvBlock: 'conv block', ConvMLPBlock: 'MLP block'}
+    counts: list[Counter[tuple[str, int]]] = [Counter() for _ in net.out_indices]
+
+    def count(output: int) -> Callable:
+        def hook(block: nn.Module, given: tuple, result: Tensor) -> None:
+            sparse = any(isinstance(part, Experts) for part in block.modules())
+            kind = 'sparse block' if sparse else kinds.get(type(block), 'block')
+            counts[output][kind, round(SIDE / result.shape[-1])] += 1
+
+        return hook
+
+    for i, stage in enumerate(net.stages):
+        output = next(place for place, index in enumerate(net.out_indices) if i <= index)
+        for block in stage.modules():
+            if isinstance(block, BLOCKS):
+                block.register_forward_hook(count(output))
+    with torch.inference_mode():
+        net(torch.zeros(1, 3, SIDE, SIDE))
+    lines = [
+        '\n'.join(
+            f'{number} {kind}{"s" * (number > 1)}' + (f'\nat stride {stride}' if stride != out_stride else '')
+            for (kind, stride), number in found.items()
+        )
+        for found, out_stride in zip(counts, net.out_strides, strict=True)
+    ]
+    return [text or 'the stem only' for text in lines]
+
+
+def draw_network(net: MLPBackbone, stem: str) -> Figure:
+    """Draw the stem and what lies before each output: blocks, channels and strides, as the network has them."""
+    figure = Figure(figsize=(9.4, 2.9))
+    axis = figure.add_axes((0, 0, 1, 1))
+    with torch.inference_mode():
+        after_stem = net.stem(torch.zeros(1, 3, SIDE, SIDE))
+    # The height is that of the map, on a scale that leaves room for text.
+    height = lambda stride: 1.5 + 0.3 * math.log2(32 / stride)  # noqa: E731
+    stride = round(SIDE / after_stem.shape[-1])
+    inside = f'{stem}\n{after_stem.shape[1]} channels\nstride {stride}'
+    box(axis, 0, -height(stride) / 2, 1.75, height(stride), 7, 'stem', inside)
+    axis.text(-0.52, 0, 'image', ha='right', va='center')
+    arrow(axis, -0.5, 0, 0)
+    for i, (channels, stride, inside) in enumerate(
+        zip(net.out_channels, net.out_strides, blocks_before(net), strict=True)
+    ):
+        x = 2.25 * (i + 1)
+        box(axis, x, -height(stride) / 2, 1.75, height(stride), (0, 2, 1, 4)[i], f'{channels} channels', inside)
+        arrow(axis, x - 0.5, x, 0)
+        place = dict(xy=(x + 0.875, -height(stride) / 2), xytext=(x + 0.875, -1.75), ha='center', va='top')
+        axis.annotate(f'output {i}\nstride {stride}', **place, arrowprops=dict(arrowstyle='<-', color=INK))
+    axis.set(xlim=(-1.1, 10.8), ylim=(-2.4, 1.3))
+    axis.axis('off')
+    return figure
+
+
+def photograph() -> np.ndarray:
+    """Return a square of scikit-learn's photograph of a temple, ``[SIDE, SIDE, 3]`` from 0 to 1."""
+    image = Image.fromarray(load_sample_image('china.jpg')).crop((60, 0, 487, 427))
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.LANCZOS)) / 255
+
+
+def influence(output: Tensor, source: Tensor) -> np.ndarray:
+    """Return how strongly each position of ``source`` acts on the middle of ``output``, ``[H, W]`` from 0 to 1.
+
+    It is the gradient of a random mixture of the position's channels, summed over the channels of the source.
+    """
+    middle = output[0, :, output.shape[2] // 2, output.shape[3] // 2]
+    (gradient,) = torch.autograd.grad((middle * torch.randn(len(middle))).sum(), source, retain_graph=True)
+    strength = gradient[0].abs().sum(0)
+    return (strength / strength.max()).numpy()
+
+
+def draw_reach(net: MLPBackbone) -> Figure:
+    """Lay over a photograph what the middle of a map reads: one mixer of it, and all layers up to each output."""
+    torch.manual_seed(0)
+    net.eval()
+    photo = photograph()
+    image = torch.tensor((photo - 0.45) / 0.225, dtype=torch.float32).permute(2, 0, 1)[None].requires_grad_(True)
+    mixer = reading_part(net)
+    seen = {}
+    handle = mixer.register_forward_hook(lambda module, given, result: seen.update(source=given[0], output=result))
+    outputs = net(image)
+    handle.remove()
+    stride = round(SIDE / seen['source'].shape[-1])
+    panels = [(f'one mixer, stride {stride}', influence(seen['output'], seen['source']), stride)]
+    for i, (output, stride) in enumerate(zip(outputs, net.out_strides, strict=True)):
+        # Pixels are averaged over the patches of the stem, which it reads as one.
+        pixels = torch.tensor(influence(output, image))[None, None]
+        patch = round(SIDE / net.stem(image).shape[-1])
+        pooled = nn.functional.avg_pool2d(pixels, patch)[0, 0]
+        panels.append((f'output {i}, stride {stride}', (pooled / pooled.max()).numpy(), stride))
+    figure = Figure(figsize=(10, 2.5), layout='constrained')
+    for axis, (title, strength, stride) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+        reached = (strength >= WEAKEST).mean()
+        heat = 1 - np.log10(np.clip(strength, WEAKEST, 1)) / math.log10(WEAKEST)
+        heat = np.asarray(Image.fromarray(heat.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.NEAREST))
+        axis.imshow(lay_over(photo, heat), interpolation='none')
+        centre = (SIDE // stride // 2 + 0.5) * stride - 0.5
+        axis.plot(centre, centre, 'o', mfc='none', mec='white', mew=1.5, ms=7)
+        # Positions of a map are counted for the mixer, and patches of the image for the outputs.
+        axis.set(xticks=[], yticks=[], title=title, xlabel=f'{100 * reached:.{0 if reached > 0.0995 else 1}f} %')
+        axis.spines[:].set_visible(False)
+    return figure
+
+
+def reading_part(net: MLPBackbone) -> nn.Module:
+    """Return the mixer of the second stage with blocks that have one, or of the first if there is no other map."""
+    maps = [next((m for m in stage.modules() if isinstance(m, BLOCKS[:1] + BLOCKS[2:])), None) for stage in net.stages]
+    block = [block for block in maps if block][1]
+    return getattr(block, 'mixer', None) or getattr(block, 'connect', None) or block
+
+
+def lay_over(photo: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Grey and dark where ``heat`` is 0, the photograph where it is weak, and orange where it is 1."""
+    grey = photo.mean(-1, keepdims=True) * 0.45
+    heat = np.clip(heat, 0, 1)[..., None]
+    tinted = photo * 0.5 + np.array([1.0, 0.62, 0.1]) * 0.5
+    return np.clip(grey * (1 - np.sqrt(heat)) + tinted * np.sqrt(heat), 0, 1)
+
+
+PAGES = {
+    'asmlp': Page('asmlp_tiny', '4x4 patches', asmlp),
+    'convmlp': Page('convmlp_s', '3 conv, max-pool', convmlp),
+    'cyclemlp': Page('cyclemlp_b2', '7x7 conv', cyclemlp),
+    'hiremlp': Page('hiremlp_small', '7x7 conv', hiremlp),
+    'mlpmixer': Page('mlpmixer_b16', '16x16 patches', mlpmixer),
+    'sparsemlp': Page('sparsemlp_b', '16x16 patches', sparsemlp),
+    'swinmlp': Page('swinmlp_tiny_c24', '4x4 patches', swinmlp),
+    'visionpermutator': Page('visionpermutator_s7', '7x7 patches', visionpermutator),
+    'wavemlp': Page('wavemlp_s', '7x7 conv', wavemlp),
+}
+
+
+def drawings(family: str) -> dict[str, str]:
+    """Return the files of a family's page by name: three drawings, and the Markdown that shows them."""
+    page = PAGES[family]
+    with matplotlib.rc_context(STYLE):
+        torch.manual_seed(0)
+        net = mb.build_backbone(page.variant).eval()
+        files = {
+            f'{family}-network.svg': svg(draw_network(net, page.stem)),
+            f'{family}-idea.svg': svg(page.idea()),
+            f'{family}-reach.svg': svg(draw_reach(net)),
+        }
+    captions = {
+        'network': f'The whole network, `{page.variant}`: every output leaves behind the blocks of its box.',
+        'idea': page.idea.__doc__,
+        'reach': (
+            f'What the position in the circle reads, measured on `{page.variant}` with random weights: the gradient '
+            'with respect to the input of one mixer, and to the image. Colour falls with the logarithm down to 1/1000 '
+            'of the strongest; the percentage is the part of the map, or of the image, above that. '
+            'Photograph: scikit-learn.'
+        ),
+    }
+    text = ''.join(f'![{caption}]({family}-{kind}.svg)\n\n*{caption}*\n\n' for kind, caption in captions.items())
+    return {**files, f'{family}-drawings.md': text}

@@ -1,18 +1,18 @@
-#!/usr/bin/env python
-"""Writes the tables of these pages from the metafiles: `python docs/families/tables.py`."""
+"""Write the tables of the families' pages from the metafiles and from counts."""
 
 import re
 from pathlib import Path
 
 import mlp_backbones as mb
+from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.engine.complexity import complexity
 from mlp_backbones.engine.zoo import INTRODUCTION, Row, as_markdown, load_zoo, tabulate
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 def variants(family: str, rows: list[Row]) -> str:
-    """The published variants, counted, with the results on ImageNet-1K that are reported for each."""
+    """List the published variants, counted, with the results on ImageNet-1K that are reported for each."""
     text = '| variant | parameters | multiply-adds | top-1 (reported) |\n|---|---|---|---|\n'
     for name in (name for name in mb.list_backbones() if name.startswith(f'{family}_')):
         found = [row for row in rows if row.backbone == name and row.dataset == 'ImageNet-1K']
@@ -25,27 +25,22 @@ def variants(family: str, rows: list[Row]) -> str:
 
 
 def results(rows: list[Row]) -> str:
-    """The zoo's tables, but for configs without a result and for ImageNet-1K."""
+    """Return the tables of the zoo except for configs without a result and for ImageNet-1K."""
     known = [row for row in rows if row.metrics and row.dataset != 'ImageNet-1K']
     if not known:
-        return 'No source here reports detection or segmentation.\n'
+        return 'No source reports detection or segmentation.\n'
     text = as_markdown(tabulate(known)).removeprefix(INTRODUCTION).strip('\n')
     return text.replace('](../configs/', '](../../configs/').replace('## ', '### ') + '\n'
 
 
-def main() -> None:
+def tables() -> dict[str, str]:
+    """Return the Markdown files of all families' pages by name."""
     families: dict[str, list[Row]] = {}
-    for row in load_zoo(HERE.parents[1]):
+    for row in load_zoo(ROOT):
         families.setdefault(re.sub(r'\W', '', row.family).lower(), []).append(row)
-    for path in sorted(HERE.glob('*.md')):
-        text = path.read_text()
-        rows = families[path.stem]
-        for name, written in dict(variants=variants(path.stem, rows), results=results(rows)).items():
-            begin, end = f'<!-- {name} -->\n', f'<!-- end of {name} -->'
-            head, rest = text.split(begin)
-            text = f'{head}{begin}\n{written}\n{end}{rest.split(end)[1]}'
-        path.write_text(text)
-
-
-if __name__ == '__main__':
-    main()
+    files = {}
+    for family in map(str.lower, FAMILIES):
+        rows = families[family]
+        files[f'{family}-variants.md'] = variants(family, rows)
+        files[f'{family}-results.md'] = results(rows)
+    return files
