@@ -194,8 +194,10 @@ def _time(found: dict) -> str:
 
 def rounded(value: float, digits: int = 3) -> str:
     """Write a number with so many significant digits, without an exponent: 1,100 and 0.0123."""
+    # Rounding first, for it may add a digit: 99.96 is 100.
+    value = float(f'{value:.{digits - 1}e}')
     decimals = digits - 1 - math.floor(math.log10(abs(value))) if value else 0
-    return f'{round(value, decimals):,.{max(decimals, 0)}f}'
+    return f'{value:,.{max(decimals, 0)}f}'
 
 
 def _ratio(above: dict, below: dict, quantity: str = 'step_time', scale: float = 1.0) -> str:
@@ -306,7 +308,7 @@ def _plot(lines: list[tuple[str, str, dict]], title: str, path: Path) -> None:
         steps = [m * 10.0**e for e in range(-4, 5) for m in (1, 2, 5)]
         ticks = MaxNLocator(6).tick_values(low, high) if high / low < NARROW else steps
         axes.set_xticks([tick for tick in ticks if low <= tick <= high])
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}×'))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}x'))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.minorticks_off()
         axes.tick_params(left=False)
