@@ -28,9 +28,9 @@ from .resume import WholeCheckpoints
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _PAGES = ('Config:', 'Hooks will be executed', '\n-----')
-# How gloo and NCCL word it when a process at the other end is gone or silent.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_HINT = 'make room, then go on with the same command and --resume'
+# How gloo and NCCL word it when a process at the other end is gone or silent.
 _LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|Timed out waiting|NCCL')
 
 
