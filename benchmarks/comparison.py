@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mlp_backbones.apis import load_config, prepare_test
 from mlp_backbones.backbones.arguments import unknown
 from mlp_backbones.checkpoints import load_trained
-from mlp_backbones.engine.hooks.interrupt import newest_checkpoint
+from mlp_backbones.engine.hooks.checkpoint import newest_checkpoint
 from mlp_backbones.engine.hooks.result import FILE, Result, average
 from mlp_backbones.errors import UserError
 from mlp_backbones.files import atomic_file, write_text

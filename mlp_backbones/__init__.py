@@ -14,8 +14,11 @@ from . import backbones, checkpoints, ops
 from .backbones import *  # noqa: F403  # the families
 from .backbones import build_backbone, build_classifier, list_backbones
 from .engine.optimizers import LayerDecayOptimWrapperConstructor
+from .moved import install
 from .registry import FAMILIES, MODELS
 from .version import __version__
+
+install()
 
 __all__ = [
     *FAMILIES,

@@ -11,7 +11,7 @@ import mlp_backbones
 PACKAGE = Path(mlp_backbones.__file__).parent
 # From the ground up.
 FLOORS = (
-    {'version', 'errors'},
+    {'version', 'errors', 'moved'},
     {'files', 'registry'},
     {'ops'},
     {'layers'},
@@ -26,7 +26,7 @@ FLOORS = (
 INSIDE = {
     ('ops/norm.py', 'mlp_backbones.ops.triton'),  # Triton is optional
     ('ops/shift.py', 'mlp_backbones.ops.triton'),
-    ('apis/config.py', 'mlp_backbones.datasets'),  # scikit-learn is optional
+    ('apis/prepare.py', 'mlp_backbones.datasets'),  # scikit-learn is optional
 }
 
 

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 from mlp_backbones.apis import load_config, prepare_train
-from mlp_backbones.apis.config import OFFER, add_arguments
+from mlp_backbones.apis.config import add_arguments
 from mlp_backbones.apis.explain import explained
+from mlp_backbones.apis.prepare import NO_DATA_HINT
 from mlp_backbones.checkpoints import CheckpointError, CheckpointMissing
 from mlp_backbones.engine import build_runner
 from mlp_backbones.errors import UserError
@@ -40,7 +41,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(f'error: {error}')
     except CheckpointError as error:
-        sys.exit(f'error: {error}' + (f'; {OFFER}' if isinstance(error, CheckpointMissing) else ''))
+        sys.exit(f'error: {error}' + (f'; {NO_DATA_HINT}' if isinstance(error, CheckpointMissing) else ''))
     except KeyboardInterrupt as stop:
         print(f'\n{str(stop) or "stopped"}', file=sys.stderr)
         sys.exit(130)

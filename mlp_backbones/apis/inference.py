@@ -27,7 +27,8 @@ from rich.progress import Progress
 from ..checkpoints import load_trained
 from ..engine.data import describe, file_fault
 from ..errors import UserError, printable
-from .config import _dicts, _name, build_model, check_device
+from .config import build_model, check_device
+from .nodes import dicts, type_name
 
 # What OpenCV reads, by name: the files of a folder that are taken for pictures.
 SUFFIXES = (
@@ -99,7 +100,7 @@ class Predictor:
         given = BaseDataset._load_metainfo(
             {key: dataset[key] for key in ('classes',) if dataset.get(key)} | dict(dataset.get('metainfo') or {})
         )
-        meta = {**getattr(DATASETS.get(_name(dataset)), 'METAINFO', {}), **trained_on, **given}
+        meta = {**getattr(DATASETS.get(type_name(dataset)), 'METAINFO', {}), **trained_on, **given}
         classes = meta.get('classes')
         classes = [] if classes is None else [classes] if isinstance(classes, str) else list(classes)
         self.classes = [str(name) for name in classes]
@@ -278,7 +279,7 @@ def picture_suffixes(config: Config) -> tuple[str, ...]:
     dataset = _test_dataset(config)
     own = dataset.get('img_suffix')
     own = (own.lower(),) if isinstance(own, str) and own else ()
-    is_common = any(_name(step) == 'LoadImageFromFile' for step in dataset.pipeline)
+    is_common = any(type_name(step) == 'LoadImageFromFile' for step in dataset.pipeline)
     return (*SUFFIXES, *own) if is_common else own
 
 
@@ -353,7 +354,7 @@ def _explained(what: str) -> Iterator[None]:
 
 
 def _test_dataset(config: Config) -> dict:
-    dataset = next((node for node in _dicts(config.get('test_dataloader')) if 'pipeline' in node), None)
+    dataset = next((node for node in dicts(config.get('test_dataloader')) if 'pipeline' in node), None)
     if dataset is None:
         raise UserError(f'{config.filename} has no test_dataloader with a pipeline, which prepares the pictures')
     return dataset
@@ -364,7 +365,7 @@ def _steps(pipeline: list[dict]) -> list[Callable[[dict], dict | None]]:
     # The files of the data set may lie in other storage.
     storage = ('backend_args', 'file_client_args')
     pipeline = [{key: value for key, value in step.items() if key not in storage} for step in pipeline]
-    steps = Compose(step for step in pipeline if not re.match('Load.*Annotation', _name(step))).transforms
+    steps = Compose(step for step in pipeline if not re.match('Load.*Annotation', type_name(step))).transforms
     return [step for step in steps if not isinstance(step, LoadAnnotations)]
 
 

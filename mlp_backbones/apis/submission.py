@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from ..errors import UserError
 from ..files import atomic_file
-from .config import _name
+from .nodes import type_name
 
 
 def prepare_submission(config: Config, folder: Path) -> None:
@@ -174,7 +174,7 @@ def _problem(item: dict, sizes: dict[int, list[int]], categories: set[int], mask
 
 def _kind(config: Config) -> str:
     evaluators = config.get('test_evaluator')
-    names = [_name(node) for node in (evaluators if isinstance(evaluators, (list, tuple)) else [evaluators or {}])]
+    names = [type_name(node) for node in (evaluators if isinstance(evaluators, (list, tuple)) else [evaluators or {}])]
     kind = next((name for name in names if name in ('CocoMetric', 'IoUMetric')), None)
     if kind is None:
         raise UserError(
@@ -192,7 +192,7 @@ def _without_annotations(pipeline: list) -> list:
             step = _without_annotations(step)
         elif 'transforms' in step:
             step = dict(step, transforms=_without_annotations(step['transforms']))
-        if step and not (isinstance(step, dict) and _name(step) == 'LoadAnnotations'):
+        if step and not (isinstance(step, dict) and type_name(step) == 'LoadAnnotations'):
             kept.append(step)
     return kept
 

@@ -1,9 +1,7 @@
 """The Runner of the tools: a terminal that stays readable, processes without GPUs, and a word when one of them dies."""
 
-import atexit
 import ctypes
 import errno
-import logging
 import os
 import re
 import sys
@@ -12,19 +10,17 @@ from traceback import walk_tb
 
 import torch
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch.utils.data import dataloader
 
 from ..checkpoints import install_loader
 from ..errors import UserError, printable
-from ..registry import HOOKS
 from .data import CheckedData
-from .hooks.interrupt import WholeCheckpoints
+from .hooks.checkpoint import WholeCheckpoints
 from .hooks.load import LoadHook
+from .hooks.progress import terminal_handlers
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -87,7 +83,7 @@ class TerminalRunner(CheckedData, WholeCheckpoints, Runner):
 
     def build_logger(self, *args, **kwargs) -> MMLogger:
         logger = super().build_logger(*args, **kwargs)
-        for handler in _terminal_handlers(logger):
+        for handler in terminal_handlers(logger):
             handler.addFilter(lambda record: not str(record.msg).startswith(_PAGES))
         logger.info(f'environment, config and log: {self._log_dir}')
         if self.on_cpus:
@@ -155,61 +151,3 @@ def _join(launcher: str, env_cfg: dict) -> None:
         )
     limit = env_cfg.get('dist_cfg', {}).get('timeout')
     torch.distributed.init_process_group('gloo', timeout=limit and timedelta(seconds=limit))
-
-
-@HOOKS.register_module()
-class ProgressHook(Hook):
-    """A live bar on a terminal: epoch, iteration, loss, seconds an iteration and of data, time left.
-
-    Where the output is no terminal it does nothing: mmengine's log lines say the same.
-    """
-
-    priority = 'LOWEST'
-
-    def __init__(self):
-        self.progress: Progress | None = None
-
-    def before_train(self, runner: Runner) -> None:
-        if runner.rank or not sys.stdout.isatty():
-            return
-        self.progress = Progress(
-            TextColumn('{task.description}'),
-            BarColumn(),
-            TextColumn('{task.completed:.0f}/{task.total:.0f} {task.fields[values]}'),
-            TimeElapsedColumn(),
-            TextColumn('left'),
-            TimeRemainingColumn(),
-        )
-        self.progress.add_task('train', total=runner.max_iters, completed=runner.iter, values='')
-        self.progress.start()
-        # However training ends, the terminal gets its cursor back.
-        atexit.register(self.progress.stop)
-        for handler in _terminal_handlers(runner.logger):
-            # Rich prints other lines above the bar; the lines that the bar shows are left out.
-            handler.setStream(sys.stdout)
-            handler.addFilter(self._is_not_on_the_bar)
-
-    def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if self.progress:
-            scalars = runner.message_hub.log_scalars
-            names = dict(loss='loss {:.3f}', time='{:.2f} s/it', data_time='data {:.2f} s')
-            found = {name: scalars.get(f'train/{name}') for name in names}
-            values = '  '.join(names[name].format(value.current()) for name, value in found.items() if value)
-            description = f'epoch {runner.epoch + 1}/{runner.max_epochs}' if runner.max_epochs > 1 else 'train'
-            self.progress.update(0, completed=runner.iter + 1, description=description, values=values)
-
-    def after_train(self, runner: Runner) -> None:
-        if self.progress:
-            self.progress.stop()
-            for handler in _terminal_handlers(runner.logger):
-                handler.setStream(sys.stdout)
-                handler.removeFilter(self._is_not_on_the_bar)
-            self.progress = None
-
-    @staticmethod
-    def _is_not_on_the_bar(record: logging.LogRecord) -> bool:
-        return not str(record.msg).startswith(('Epoch(train)', 'Iter(train)'))
-
-
-def _terminal_handlers(logger: logging.Logger) -> list[logging.StreamHandler]:
-    return [handler for handler in logger.handlers if type(handler) is logging.StreamHandler]

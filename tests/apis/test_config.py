@@ -4,7 +4,8 @@ import resource
 import pytest
 
 from mlp_backbones.apis import load_config, prepare_test, prepare_train
-from mlp_backbones.apis.config import _data_paths, _revert_sync_batchnorm, add_arguments, check_folder
+from mlp_backbones.apis.config import add_arguments, revert_sync_batchnorm
+from mlp_backbones.apis.prepare import _data_paths, check_folder
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY
 
@@ -128,7 +129,7 @@ def test_data_of_nested_data_sets():
 def test_sync_batch_norm_is_reverted():
     config = load_config(str(CONFIGS / '_base_' / 'upernet.py'), CONFIGS)
     assert config.model.decode_head.norm_cfg.type == 'SyncBN'
-    _revert_sync_batchnorm(config)
+    revert_sync_batchnorm(config)
     assert 'SyncBN' not in str(config.model)
     assert config.model.auxiliary_head.norm_cfg.type == 'BN'
 

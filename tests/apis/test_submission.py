@@ -16,7 +16,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from mlp_backbones.apis import load_config, prepare_test, prepare_train
-from mlp_backbones.apis.config import TTA_RATIOS
+from mlp_backbones.apis.prepare import TTA_RATIOS
 from mlp_backbones.apis.submission import check_detections, check_label_maps, finish_submission, prepare_submission
 from mlp_backbones.checkpoints import load_trained
 from mlp_backbones.datasets import write_digit_scenes

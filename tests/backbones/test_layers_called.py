@@ -225,7 +225,7 @@ def strange(tensor):
     return tensor.permute(2, 3, 0, 1).contiguous().permute(2, 3, 0, 1)
 
 
-LAYOUTS = (
+DATA_LAYOUT_HINTS = (
     torch.Tensor.contiguous,
     lambda tensor: tensor.contiguous(memory_format=torch.channels_last),
     strange,
@@ -250,7 +250,7 @@ def test_gradients_of_one_image_in_every_layout(family, training):
 
     step = 1e-7
     expected = (loss(step) - loss(-step)) / (2 * step)
-    for of_image, of_gradient in product(LAYOUTS, LAYOUTS):
+    for of_image, of_gradient in product(DATA_LAYOUT_HINTS, DATA_LAYOUT_HINTS):
         torch.manual_seed(1)
         y = of_image(x).requires_grad_()
         inputs = [y, *net.parameters()]

@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import mlp_backbones as mb
-from mlp_backbones.analysis.model_complexity import build_meta, model_complexity
+from mlp_backbones.analysis.complexity import build_meta, model_complexity
 from mlp_backbones.apis import load_config
 from tests.configs.test_models import data
 from tests.conftest import ROOT

@@ -37,20 +37,20 @@ PAGES = [path for path in sorted(ROOT.glob('docs/**/*.md')) if '_build' not in p
 PAGES += [ROOT / name for name in ('README.md', 'CHANGELOG.md', 'benchmarks/README.md', 'benchmarks/results/README.md')]
 # Commands that a test below runs as they are written.
 RUN_HERE = ('tools/complexity.py', 'tools/infer.py', '-m mlp_backbones zoo')
-# How the others begin, and the tests that run them on less data. tests/test_distributed.py reads its page by itself.
+# How the others begin, and the tests that run them on less data; tests/engine/test_distributed.py reads its own page.
 RUN_BY = {
-    '-m benchmarks.leaderboard': 'leaderboard/test_build.py::test_the_commands',
-    '-m benchmarks': 'test_benchmarks.py::test_a_run_writes_what_a_report_renders',
+    '-m benchmarks.leaderboard': 'benchmarks/leaderboard/test_build.py::test_the_commands',
+    '-m benchmarks': 'benchmarks/test_benchmarks.py::test_a_run_writes_what_a_report_renders',
     'tools/convert_checkpoint.py': 'checkpoints/test_convert.py::test_the_tool',
-    'tools/similarity.py': 'engine/test_similarity.py::test_two_variants_with_their_files',
-    'tools/export.py': 'test_tools.py::test_export_of_a_variant_and_of_a_segmentor',
-    'tools/report.py work_dirs/a': 'test_tools.py::test_train_test_and_report',
-    'tools/train.py configs/cyclemlp_maskrcnn_coco.py': 'test_tools.py::test_mask_rcnn_on_coco_from_published_weights',
-    'tools/train.py cyclemlp_maskrcnn_digits --work-dir': 'test_tools.py::test_train_test_and_report',
-    'tools/test.py cyclemlp_maskrcnn_digits PTH --show-dir': 'test_tools.py::test_train_test_and_report',
-    'tools/test.py cyclemlp_maskrcnn_digits PTH --work-dir': 'test_tools.py::test_train_test_and_report',
-    'tools/test.py cyclemlp_maskrcnn_digits PTH --submission': 'test_submission.py::test_detections_for_test_dev',
-    'tools/test.py cyclemlp_upernet_digits PTH --tta': 'test_submission.py::test_label_maps_for_ade20k',
+    'tools/similarity.py': 'analysis/test_similarity.py::test_two_variants_with_their_files',
+    'tools/export.py': 'tools/test_tools.py::test_export_of_a_variant_and_of_a_segmentor',
+    'tools/report.py work_dirs/a': 'tools/test_tools.py::test_train_test_and_report',
+    'tools/train.py configs/cyclemlp_maskrcnn_coco.py': 'tools/test_tools.py::test_mask_rcnn_on_coco_from_published_weights',
+    'tools/train.py cyclemlp_maskrcnn_digits --work-dir': 'tools/test_tools.py::test_train_test_and_report',
+    'tools/test.py cyclemlp_maskrcnn_digits PTH --show-dir': 'tools/test_tools.py::test_train_test_and_report',
+    'tools/test.py cyclemlp_maskrcnn_digits PTH --work-dir': 'tools/test_tools.py::test_train_test_and_report',
+    'tools/test.py cyclemlp_maskrcnn_digits PTH --submission': 'apis/test_submission.py::test_detections_for_test_dev',
+    'tools/test.py cyclemlp_upernet_digits PTH --tta': 'apis/test_submission.py::test_label_maps_for_ade20k',
 }
 
 

@@ -21,13 +21,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from mlp_backbones.checkpoints import read_checkpoint
 from mlp_backbones.engine import InterruptHook, KeepingCheckpointHook, TerminalRunner
-from mlp_backbones.engine.hooks.interrupt import (
-    ResumableIterLoop,
-    newest_checkpoint,
-    random_state,
-    seed_all,
-    set_random_state,
-)
+from mlp_backbones.engine.hooks.checkpoint import newest_checkpoint
+from mlp_backbones.engine.loops import ResumableIterLoop, seed_all
+from mlp_backbones.engine.state import random_state, set_random_state
 from mlp_backbones.errors import UserError
 
 

@@ -18,7 +18,7 @@ from mlp_backbones.ops import triton as triton_ops
 from mlp_backbones.ops.triton import axial_offsets, cycle_offsets, group_norm_gelu, shift_linear
 from tests.backbones.slim import loss_of, slim
 
-LAYOUTS = [torch.contiguous_format, torch.channels_last]
+DATA_LAYOUT_HINTS = [torch.contiguous_format, torch.channels_last]
 # Relative and absolute. In half precision: one rounding of what fp32 gives.
 BOUNDS = {torch.float32: (1e-5, 1e-5), torch.float16: (2**-11, 1e-5), torch.bfloat16: (2**-8, 1e-5)}
 # The plain shift, and the offsets that stand for it.
@@ -82,7 +82,7 @@ def check_shift_linear(layer, size, outs, dim, layout, dtype=torch.float32):
     assert y.is_contiguous(memory_format=layout)
 
 
-@pytest.mark.parametrize('layout', LAYOUTS, ids=['nchw', 'channels_last'])
+@pytest.mark.parametrize('layout', DATA_LAYOUT_HINTS, ids=['nchw', 'channels_last'])
 @pytest.mark.parametrize('dim', [2, 3])
 @pytest.mark.parametrize(
     ('layer', 'size', 'outs'),
@@ -102,7 +102,7 @@ def test_shift_linear_is_the_plain_layer(layer, size, outs, dim, layout):
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize('layout', LAYOUTS, ids=['nchw', 'channels_last'])
+@pytest.mark.parametrize('layout', DATA_LAYOUT_HINTS, ids=['nchw', 'channels_last'])
 @pytest.mark.parametrize(('layer', 'dim'), [('cycle-3', 2), ('axial-5', 3)])
 def test_shift_linear_in_half_precision_sums_in_fp32(layer, dim, layout, dtype):
     check_shift_linear(layer, (2, 20, 3, 3), 18, dim, layout, dtype)
@@ -178,7 +178,7 @@ def check_group_norm(size, gelu, layout, dtype=torch.float32, x=None):
     assert y.is_contiguous(memory_format=layout)
 
 
-@pytest.mark.parametrize('layout', LAYOUTS, ids=['nchw', 'channels_last'])
+@pytest.mark.parametrize('layout', DATA_LAYOUT_HINTS, ids=['nchw', 'channels_last'])
 @pytest.mark.parametrize(
     ('size', 'gelu'),
     # Of one part (64 elements) to 17, merged in two steps.
@@ -189,7 +189,7 @@ def test_group_norm_gelu_is_torch(size, gelu, layout):
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-@pytest.mark.parametrize('layout', LAYOUTS, ids=['nchw', 'channels_last'])
+@pytest.mark.parametrize('layout', DATA_LAYOUT_HINTS, ids=['nchw', 'channels_last'])
 def test_group_norm_gelu_in_half_precision_computes_in_fp32(layout, dtype):
     check_group_norm((2, 13, 5, 3), True, layout, dtype)
 
@@ -224,7 +224,7 @@ def mixer(x, weight, bias, offsets, dim):
     return group_norm_gelu(shift_linear(x, weight, bias, offsets, dim), bias, bias)
 
 
-@pytest.mark.parametrize('layout', LAYOUTS, ids=['nchw', 'channels_last'])
+@pytest.mark.parametrize('layout', DATA_LAYOUT_HINTS, ids=['nchw', 'channels_last'])
 @pytest.mark.parametrize('autocast', [False, True], ids=['fp32', 'autocast'])
 def test_a_compiled_graph_is_whole(autocast, layout):
     inputs = random(2, 7, 5, 3, layout=layout), random(7, 7, 1, 1), random(7)
@@ -239,7 +239,7 @@ def test_a_compiled_graph_is_whole(autocast, layout):
     assert all(map(torch.equal, *results))
 
 
-@pytest.mark.parametrize('layout', LAYOUTS, ids=['nchw', 'channels_last'])
+@pytest.mark.parametrize('layout', DATA_LAYOUT_HINTS, ids=['nchw', 'channels_last'])
 def test_operators_keep_torch_s_contract(layout):
     ops, offsets = torch.ops.mlp_backbones, cycle_offsets(6, 3)
     x, grad = random(2, 6, 3, 2, layout=layout), random(2, 4, 3, 2, layout=layout).detach()
@@ -287,7 +287,7 @@ def test_bad_input_of_the_others_is_named():
         group_norm_gelu(seven, seven, seven)
 
 
-@pytest.mark.parametrize('layout', LAYOUTS, ids=['nchw', 'channels_last'])
+@pytest.mark.parametrize('layout', DATA_LAYOUT_HINTS, ids=['nchw', 'channels_last'])
 @pytest.mark.parametrize('family', ['ASMLP', 'CycleMLP'])
 def test_networks_run_on_the_kernels_when_they_are_pinned(family, layout, monkeypatch):
     net = slim(family)

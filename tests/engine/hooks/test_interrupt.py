@@ -14,8 +14,8 @@ import torch
 from mlp_backbones.apis import load_config, prepare_train
 from mlp_backbones.checkpoints import read_checkpoint
 from mlp_backbones.engine import build_runner
-from mlp_backbones.engine.hooks.interrupt import random_state, set_random_state
 from mlp_backbones.engine.hooks.result import RECORD
+from mlp_backbones.engine.state import random_state, set_random_state
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY, default_signals
 
