@@ -127,7 +127,7 @@ def test_data_of_nested_data_sets():
 
 
 def test_sync_batch_norm_is_reverted():
-    config = load_config(str(CONFIGS / '_base_' / 'upernet.py'), CONFIGS)
+    config = load_config(str(CONFIGS / '_base_' / 'models' / 'upernet.py'), CONFIGS)
     assert config.model.decode_head.norm_cfg.type == 'SyncBN'
     revert_sync_batchnorm(config)
     assert 'SyncBN' not in str(config.model)
@@ -156,8 +156,8 @@ LAZY = 'from mmengine.config import read_base\n'
         ('a.py', BASE + 'model = dict(neck=dict(_delete_=True, a=1))\n', ['model.neck', '_delete_']),
         ('a.py', 'import sys\nsys.exit(0)\n', ['SystemExit', 'line 2']),
         ('a.py', bytes(range(256)), ['utf-8']),
-        ('a.py', LAZY + 'with read_base():\n    from ..engine.gone import *\n', ['gone.py']),
-        ('a.py', LAZY + 'with read_base():\n    from ..engine.a import *\n', ['lead back to itself']),
+        ('a.py', LAZY + 'with read_base():\n    from .gone import *\n', ['gone.py']),
+        ('a.py', LAZY + 'with read_base():\n    from .a import *\n', ['lead back to itself']),
         ('a.py', LAZY + 'from mmseg.models import Gone\nmodel = dict(type=Gone)\n', ['Gone', 'line 2']),
         ('a.txt', 'a=1', ['py/yml/yaml/json']),
         ('a.json', '{"a":', ['not valid JSON', 'column']),

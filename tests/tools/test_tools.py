@@ -26,8 +26,14 @@ TRAIN, TEST, REPORT = (ROOT / 'tools' / f'{name}.py' for name in ('train', 'test
 OPTIONS = ['--cfg-options', *(f'{key}={value}' for key, value in TINY.items()), 'train_cfg.max_epochs=1']
 
 
-@pytest.mark.parametrize('config', ['cyclemlp_maskrcnn_digits', 'cyclemlp_upernet_digits'])
-def test_train_test_and_report(workspace, tmp_path, config, run_here):
+@pytest.mark.parametrize(
+    ('config', 'recipe'),
+    [
+        ('cyclemlp_maskrcnn_digits', 'mask-rcnn_cyclemlp-slim_digits'),
+        ('cyclemlp_upernet_digits', 'upernet_cyclemlp-slim_digits'),
+    ],
+)
+def test_train_test_and_report(workspace, tmp_path, config, recipe, run_here):
     options = [*OPTIONS, 'default_hooks.logger.interval=2']
     done = run(TRAIN, config, '--work-dir', tmp_path, '--tensorboard', *options, cwd=workspace)
     assert done.returncode == 0, done.stdout
@@ -43,7 +49,7 @@ def test_train_test_and_report(workspace, tmp_path, config, run_here):
     assert 'runs its operators as: cycle_mix folded, cycle_linear plain' in done.stdout
     assert 'Config:' in next(tmp_path.glob('*/*.log')).read_text()
     trained = json.loads((tmp_path / 'result.json').read_text())
-    assert trained['config'] == config and trained['options']['default_hooks.logger.interval'] == 2
+    assert trained['config'] == recipe and trained['options']['default_hooks.logger.interval'] == 2
     assert trained['completed'] and trained['seeds'] == [0] and trained['threads'] >= 1
     assert trained['command'].startswith(f'python tools/train.py {config} --work-dir ')
     assert re.fullmatch('[0-9a-f]{40}(-dirty)?', trained['commit']), trained['commit']
@@ -199,7 +205,7 @@ def test_mask_rcnn_on_coco_from_published_weights(coco):
     assert done.returncode == 0, done.stdout
     assert 'CycleMLP_B2.pth: loaded 350 of 358 tensors (0 reshaped)' in done.stdout
     assert 'Epoch(val) [1][1/1]' in done.stdout
-    assert (coco / 'work_dirs/cyclemlp_maskrcnn_coco/epoch_1.pth').is_file()
+    assert (coco / 'work_dirs/mask-rcnn_cyclemlp-b2_fpn_1x_coco/epoch_1.pth').is_file()
 
 
 def test_weights_that_cannot_be_fetched_are_one_sentence(coco, monkeypatch, run_here):
