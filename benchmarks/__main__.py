@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / 'results'
-LEADERBOARD = Path(__file__).parents[1] / 'docs' / 'leaderboard'
+LEADERBOARD = Path(__file__).parent / 'leaderboard' / 'results'
 
 
 def listed(parse: Callable[[str], object]) -> Callable[[str], list]:
@@ -127,7 +127,9 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     compare.add_argument(
         '--work-dir', type=Path, default=Path('work_dirs/leaderboard_digits'), help='of the trainings (%(default)s)'
     )
-    compare.add_argument('--out', type=Path, default=LEADERBOARD, help='gets the result files (docs/leaderboard)')
+    compare.add_argument(
+        '--out', type=Path, default=LEADERBOARD, help='for the result files (benchmarks/leaderboard/results)'
+    )
     compare.add_argument('--jobs', type=whole(1), default=2, help='trainings at the same time (%(default)s)')
     compare.add_argument('--heads', type=listed(str), default=['mask-rcnn', 'upernet'], help='(mask-rcnn,upernet)')
     compare.add_argument(

@@ -29,6 +29,7 @@ from mlp_backbones.engine.hooks.result import FILE, Result, average
 from mlp_backbones.errors import UserError
 from mlp_backbones.files import atomic_file, write_text
 
+from .leaderboard.collect import RUNS
 from .measure import Step, interleave, peak_memory
 
 ROOT = Path(__file__).parents[1]
@@ -123,7 +124,7 @@ def compare(
 
     Args:
         work_dir: of the trainings.
-        out: gets ``digits.csv``, ``digits.json`` and ``results/<config>.json``.
+        out: for ``<config>.json`` of each config, and for all runs as ``digits.json`` and ``digits.csv``.
         jobs: trainings at the same time; they share the processor's cores.
         heads: keys of :data:`HEADS`.
         networks: of :data:`NETWORKS`; None: all of them.
@@ -173,7 +174,7 @@ def compare(
         threads = torch.get_num_threads()
         averages.append(replace(whole, cost=costs[name], threads=threads, command='make leaderboard-digits'))
     _write(out, averages, list(results.values()))
-    console.print(f'results: {out / "digits.csv"}, {out / "digits.json"} and {out / "results"}', highlight=False)
+    console.print(f'results: {out}', highlight=False)
 
 
 def _train(runs: list[Run], jobs: int, progress: Progress, task: int) -> None:
@@ -226,7 +227,7 @@ def _score(run: Run) -> float:
 
 
 def _refuse_to_drop(out: Path, configs: set[str]) -> None:
-    path = out / 'digits.json'
+    path = out / RUNS
     found = {average['config'] for average in json.loads(path.read_text())['averages']} if path.is_file() else set()
     if found - configs:
         raise UserError(
@@ -236,7 +237,7 @@ def _refuse_to_drop(out: Path, configs: set[str]) -> None:
 
 
 def _forecast(out: Path, total: int, jobs: int) -> str:
-    path = out / 'digits.json'
+    path = out / RUNS
     if not path.is_file():
         return 'how long they take is known after the first ones'
     runs = [Result(**run) for run in json.loads(path.read_text())['runs']]
@@ -288,13 +289,18 @@ def _steps(run: Run) -> tuple[Step, Step]:
 
 
 def _write(out: Path, averages: list[Result], runs: list[Result]) -> None:
-    (out / 'results').mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     for result in averages:
-        result.write(out / 'results' / f'{result.config}.json')
+        result.write(out / f'{result.config}.json')
     content = dict(averages=[asdict(result) for result in averages], runs=[asdict(result) for result in runs])
-    write_text(out / 'digits.json', json.dumps(content, indent=1) + '\n')
+    write_text(out / RUNS, json.dumps(content, indent=1) + '\n')
+    write_csv(out / 'digits.csv', averages)
+
+
+def write_csv(path: Path, averages: Sequence[Result]) -> None:
+    """Write a line for each config of ``digits.json``."""
     names = list(dict.fromkeys(name for result in averages for name in result.metrics))
-    with atomic_file(out / 'digits.csv') as path, path.open('w', newline='') as stream:
+    with atomic_file(path) as path, path.open('w', newline='') as stream:
         writer = csv.writer(stream, lineterminator='\n')
         spreads = [f'{name} std' for name in names]
         writer.writerow(['config', 'lr', 'seeds', *names, *spreads, *averages[0].cost])

@@ -6,6 +6,7 @@ folders as in the repository, and becomes part of the site.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -24,11 +25,14 @@ from draw import PAGES, drawings  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
 from tables import tables  # noqa: E402
 
+from benchmarks.comparison import write_csv  # noqa: E402
+from benchmarks.leaderboard.collect import RESULTS, RUNS  # noqa: E402
 from benchmarks.report import report  # noqa: E402
+from mlp_backbones.engine.hooks.result import Result  # noqa: E402
 
 # Log lines would hide the steps.
 MMLogger.get_instance('docs', log_level='WARNING')
-LEADERBOARD = 'mlp_backbones leaderboard build'
+LEADERBOARD = 'benchmarks.leaderboard build'
 LINKS = (
     '**[Open the leaderboard](leaderboard/index.html)**, or get it as [CSV](leaderboard/leaderboard.csv) or '
     '[JSON](leaderboard/leaderboard.json).\n'
@@ -78,6 +82,8 @@ def write_leaderboard(out: Path) -> None:
     for path in folder.iterdir():
         path.write_text(path.read_text().replace(os.path.relpath(ROOT, folder), '../..'))
     write(folder, {'links.md': LINKS})
+    averages = json.loads((ROOT / RESULTS / RUNS).read_text())['averages']
+    write_csv(folder / 'digits.csv', [Result(**average) for average in averages])
 
 
 STEPS: dict[str, tuple[str, Callable[[Path], None]]] = {

@@ -21,7 +21,7 @@ include_patterns = ['README.md', 'CHANGELOG.md', 'benchmarks/README.md', 'benchm
 # The first are folders to stay out of: Sphinx would walk through them.
 exclude_patterns = [
     *('.*', 'build', 'configs', 'data', 'dist', 'mlp_backbones', 'requirements', 'tests', 'tools', 'work_dirs'),
-    *('docs/_*', 'docs/gallery', 'docs/leaderboard'),
+    *('docs/_*', 'docs/gallery'),
 ]
 extensions = [
     'myst_parser',

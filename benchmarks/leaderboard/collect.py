@@ -13,7 +13,9 @@ from .metrics import metric_faults
 from .speed import hardware, latencies
 from .tables import Entry, Measure, plain_metrics
 
-RESULTS = 'docs/leaderboard/results'
+RESULTS = 'benchmarks/leaderboard/results'
+# All runs of the measured comparison, for which the folder holds one averaged result each.
+RUNS = 'digits.json'
 QUANTITIES = dict(
     infer_ms=('inference step', 'ms'),
     train_ms=('training step', 'ms'),
@@ -33,7 +35,7 @@ def result_files(root: Path, work_dirs: Iterable[Path] = ()) -> list[Path]:
     Raises:
         UserError: if a work directory does not exist, or has no result file in it.
     """
-    files = sorted((root / RESULTS).glob('*.json'))
+    files = sorted(path for path in (root / RESULTS).glob('*.json') if path.name != RUNS)
     for folder in work_dirs:
         found = sorted(folder.rglob(FILE))
         if not found:

@@ -21,7 +21,7 @@ from .page import as_html
 from .tables import rank
 
 ROOT = Path(__file__).parents[2]
-OUT = 'docs/leaderboard'
+OUT = 'docs/_build/leaderboard'
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

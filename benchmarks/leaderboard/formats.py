@@ -16,8 +16,8 @@ INTRODUCTION = """\
 # Leaderboard
 
 Written by `python -m benchmarks.leaderboard build`, also as a [page](index.html) with filters and a plot, as
-[CSV](leaderboard.csv) and as [JSON](leaderboard.json). [About it](../leaderboard.md): what the columns mean, and how to
-add a result.
+[CSV](leaderboard.csv) and as [JSON](leaderboard.json). [About it]({base}/docs/leaderboard.md): the meaning of the
+columns, and how to add a result.
 """
 
 
@@ -80,7 +80,7 @@ def as_markdown(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str
         rankings: of them.
         base: that leads from the page to the root of the repository.
     """
-    text = [INTRODUCTION]
+    text = [INTRODUCTION.format(base=base)]
     for ranking in rankings:
         metrics = [name for name in ranking.metrics if not name.endswith(DETAILS)]
         measures = [measure.name for measure in ranking.measures]

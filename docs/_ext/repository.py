@@ -29,7 +29,7 @@ LOGGER = logging.getLogger(__name__)
 # The page of the leaderboard links to configs, as files.
 RENDERED = 'docs/_build/rendered'  # by docs/build.py, in the folders of the repository
 BUILT = re.compile(r'^<!-- built: (\S+?\.(md|svg)) ?(.*?) -->$', re.M)
-COPIED = ('benchmarks/results', 'configs', 'docs/leaderboard')
+COPIED = ('benchmarks/leaderboard/results', 'benchmarks/results', 'configs')
 LEXERS = {'.py': 'python', '.sh': 'bash', '.yml': 'yaml'}
 # README.md is the first page. Code hosts show it, too, so that its table of contents is here.
 PARTS = {

@@ -209,7 +209,7 @@ def test_a_comparison_goes_on_after_a_kill(tmp_path, capsys):
     assert average['metrics']['mIoU'] == pytest.approx(statistics.fmean(scores), abs=0.006)
     assert average['spread']['mIoU'] == pytest.approx(statistics.stdev(scores), abs=0.006)
     assert average['cost'].keys() == {'train_ms', 'infer_ms', 'memory_mb'}
-    on_disk = json.loads((tmp_path / 'out' / 'results' / 'upernet_asmlp-matched_digits.json').read_text())
+    on_disk = json.loads((tmp_path / 'out' / 'upernet_asmlp-matched_digits.json').read_text())
     assert on_disk.items() >= average.items()
     with (tmp_path / 'out' / 'digits.csv').open() as stream:
         (row,) = csv.DictReader(stream)

@@ -25,7 +25,7 @@ from mlp_backbones.engine.hooks.auxiliary_loss import AuxiliaryLossHook
 from tests.conftest import ROOT
 
 FOLDER = ROOT / 'docs' / 'families'
-RESULTS = ROOT / 'docs' / 'leaderboard' / 'results'
+RESULTS = ROOT / 'benchmarks' / 'leaderboard' / 'results'
 # Names on the pages of what benchmarks measure.
 VARIANTS = {
     **{'CycleMLP-B1': 'cyclemlp_b1', 'Hire-MLP-T': 'hiremlp_tiny', 'ConvMLP-S': 'convmlp_s', 'AS-MLP-T': 'asmlp_tiny'},
@@ -45,7 +45,9 @@ RUN_BY = {
     'tools/similarity.py': 'analysis/test_similarity.py::test_two_variants_with_their_files',
     'tools/export.py': 'tools/test_tools.py::test_export_of_a_variant_and_of_a_segmentor',
     'tools/report.py work_dirs/a': 'tools/test_tools.py::test_train_test_and_report',
-    'tools/train.py configs/cyclemlp_maskrcnn_coco.py': 'tools/test_tools.py::test_mask_rcnn_on_coco_from_published_weights',
+    'tools/train.py configs/cyclemlp_maskrcnn_coco.py': (
+        'tools/test_tools.py::test_mask_rcnn_on_coco_from_published_weights'
+    ),
     'tools/train.py cyclemlp_maskrcnn_digits --work-dir': 'tools/test_tools.py::test_train_test_and_report',
     'tools/test.py cyclemlp_maskrcnn_digits PTH --show-dir': 'tools/test_tools.py::test_train_test_and_report',
     'tools/test.py cyclemlp_maskrcnn_digits PTH --work-dir': 'tools/test_tools.py::test_train_test_and_report',
