@@ -108,6 +108,22 @@ def test_tables_of_a_family(family, built):
         assert f'\n<!-- built: {family}-{name}.md -->\n' in page
 
 
+def test_table_of_the_recipes():
+    """It has a row for each config of the metafiles, with its counts; links lead to the configs."""
+    ((_, rows),) = tables(builder('tables').counts())
+    zoo = {row.name: row for row in load_zoo(ROOT)}
+    found = dict((re.fullmatch(r'\[(.+)\]\(\.\./(.+)\)', link).groups() for link, *_ in rows))
+    assert found == {name: row.config for name, row in zoo.items()} and len(rows) == len(found)
+    for link, parameters, macs, size in rows:
+        row = zoo[link[1 : link.index(']')]]
+        assert parameters.split(' / ')[0] == f'{row.parameters / 1e6:.2f}', link
+        assert macs.split(' / ')[0] == f'{row.macs / 1e9:.1f}' and size == 'x'.join(map(str, reversed(row.size))), link
+    published = {link[1 : link.index(']')]: macs.split(' / ')[1] for link, _, macs, _ in rows}
+    # As the papers print them.
+    assert published['upernet_asmlp-t_160k_ade20k-512x512'] == '937'
+    assert published['semfpn_asmlp-t_40k_ade20k-512x512'] == '-'
+
+
 def test_counts_at_other_sizes():
     found = [row for page in FOLDER.glob('*.md') for _, rows in tables(page.read_text()) for row in rows]
     found = [row for row in found if len(row) == 3 and row[0] in mb.list_backbones() and 'x' in row[1]]
@@ -281,7 +297,7 @@ def test_numbers_of_the_choice_are_those_of_their_sources():
         assert f'{fp32 / bf16:.2f}' == gain
 
     zoo = load_zoo(ROOT)
-    reported = [row for head, rows in page if 'multiply-adds' in head for row in rows]
+    reported = [row for head, rows in page if 'MACs' in head for row in rows]
     assert len(reported) >= 9
     for link, parameters, macs, numbers in reported:
         name = link[1 : link.index(']')]
