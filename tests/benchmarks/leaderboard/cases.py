@@ -43,7 +43,7 @@ def write(path: Path, content: dict) -> Path:
 def model(
     name: str, family: str, head: str, dataset: str, schedule: str, parameters: float, macs: float, *results
 ) -> dict:
-    """A model of a metafile; parameters in millions, multiply-adds in G, results as (metrics, state, source)."""
+    """A model of a metafile; parameters in millions, MACs in G, results as (metrics, state, source)."""
     size = dict(COCO=[800, 1280], ADE20K=[512, 2048], DigitScenes=[192, 192])[dataset]
     return {
         'Name': name,

@@ -125,7 +125,7 @@ def test_files_say_the_same(tmp_path):
     assert found['command'] == result()['command'] and found['spread']['box AP'] == 0.4 and found['commit'] is None
 
     page = (out / 'leaderboard.md').read_text()
-    assert '## Mask R-CNN on COCO, 3x: reported, training at one scale, testing at one scale, multiply-adds at' in page
+    assert '## Mask R-CNN on COCO, 3x: reported, training at one scale, testing at one scale, MACs at' in page
     assert (
         '| 1 | [cyclemlp_b2-m](../../configs/cyclemlp_b2-m.py) | 42.1 |  | 46.0 | 250 |  | svip-lab/Other README |'
         in page
@@ -196,8 +196,8 @@ def test_work_directories(tmp_path):
         f'{work}/a/result.json',
     ]
     assert remarks == [
-        f'left out, since {root}/benchmarks/leaderboard/results/mine.json says the same: {work}/b/again/result.json',
-        f'left out, since its training has not come to its end: {work}/c/result.json',
+        f'left out, since {root}/benchmarks/leaderboard/results/mine.json is the same: {work}/b/again/result.json',
+        f'left out, since its training is unfinished: {work}/c/result.json',
     ]
     # In the repository an unfinished one is a fault; all faults of all files are named.
     cases.write(root / 'benchmarks/leaderboard/results/half.json', result(completed=False))
@@ -222,7 +222,7 @@ def test_impossible_metafiles_and_foreign_benchmarks_are_refused(tmp_path):
     with pytest.raises(UserError, match=r'metafile of cyclemlp_b1-m: metrics: box AP is 0\.4: it is in percent'):
         collect(root)
     (root / 'benchmarks/results/backbones-cpu.json').write_text('{"machine": {}}')
-    with pytest.raises(UserError, match=r'backbones-cpu\.json: no file of `python -m benchmarks run`: KeyError'):
+    with pytest.raises(UserError, match=r'backbones-cpu\.json: not a file of `python -m benchmarks run`: KeyError'):
         collect(root)
 
 
@@ -286,7 +286,7 @@ def test_the_commands(tmp_path, monkeypatch, run_here):
     )
     cases.write(mine, result(config_hash=config_hash, threads=3))
     code, lines = leaderboard('add', mine)
-    assert code == 1 and lines[-1].startswith(f'error: {target} is there and says something else; remove it first if')
+    assert code == 1 and lines[-1].startswith(f'error: {target} exists with other content; remove it first if')
     code, lines = leaderboard('check')
     assert (code, lines[-1]) == (0, '1 result file and the metafiles: no fault')
     code, lines = leaderboard('build', '--work-dirs', 'work', '--base', 'https://example.org/tree/')

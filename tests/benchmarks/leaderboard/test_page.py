@@ -219,7 +219,7 @@ def test_hovering_over_the_plot(visit):
     spread.locator('.target').hover()
     expect(tip).to_be_visible()
     lines = ['mask-rcnn_cyclemlp-slim_digits', 'CycleMLP', 'mask-rcnn_cyclemlp-slim_digits', 'box AP (%): 71.25 ± 0.40']
-    assert tip.inner_text().split('\n') == [*lines, 'Multiply-adds (G, 192x192): 3.03']
+    assert tip.inner_text().split('\n') == [*lines, 'MACs (G, 192x192): 3.03']
     box, width = tip.bounding_box(), page.viewport_size['width']
     assert box['x'] >= 0 and box['x'] + box['width'] <= width
     page.mouse.move(5, 5)
