@@ -63,7 +63,9 @@ def one_of(*names: str) -> Callable[[str], str]:
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__)
     commands = parser.add_subparsers(dest='command', required=True)
-    run = commands.add_parser('run', help='measure', description='Measure a suite. Lists need commas.')
+    run = commands.add_parser(
+        'run', help='measure', description='Measure a suite. Values of a list are separated by commas.'
+    )
     run.add_argument('--suite', choices=('ops', 'backbones', 'detectors'), default='backbones', help='(%(default)s)')
     run.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='(%(default)s)')
     run.add_argument(
