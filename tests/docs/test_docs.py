@@ -185,6 +185,44 @@ def test_the_picture_of_the_readme():
     assert len(found) == len(rows) >= 12 and found['mask-rcnn_cyclemlp-b2_fpn_1x_coco'] == 42.1
 
 
+def test_the_table_of_the_readme():
+    """Counts, reported ranges and published weights are those of the variants and metafiles."""
+    page = (ROOT / 'README.md').read_text()
+    ((_, rows),) = tables(page.partition('<!-- families -->')[2].partition('<!-- /families -->')[0])
+    zoo, variants = load_zoo(ROOT), mb.list_backbones()
+    assert len(rows) == len(FAMILIES) and f'{len(variants)} published variants of {len(rows)} families' in page
+    assert f'all {len({row.name for row in zoo if row.dataset != "DigitScenes"})} recipes' in page
+
+    def ends(values, decimals):
+        return tuple(f'{end(values):.{decimals}f}' for end in (min, max)) if values else ()
+
+    for family, _, number, parameters, top1, box_ap, weights, link in rows:
+        name = re.sub(r'\W', '', family).lower()
+        assert f'](docs/families/{name}.md)' in link
+        own = [variant for variant in variants if variant.startswith(f'{name}_')]
+        results = [row for row in zoo if row.backbone in own]
+        assert int(number) == len(own)
+        numbers = r'\d+\.\d'
+        assert tuple(re.findall(numbers, parameters)) == ends([complexity(variant)[0] / 1e6 for variant in own], 1)
+        found = [row.metrics['Top 1 Accuracy'] for row in results if 'Top 1 Accuracy' in row.metrics]
+        assert tuple(re.findall(numbers, top1)) == ends(found, 1), family
+        detectors = [row for row in results if (row.head, row.schedule) == ('Mask R-CNN', '1x') and row.metrics]
+        assert tuple(re.findall(numbers, box_ap)) == ends([row.metrics['box AP'] for row in detectors], 1), family
+        assert ('multi-scale' in box_ap) == any(row.scales == 'multi' for row in detectors)
+        linked = {row.backbone.partition('_')[2] for row in results if row.weights and row.dataset == 'ImageNet-1K'}
+        named = {variant for variant in linked if re.search(rf'\b{variant.replace("_", "-")}\b', weights, re.I)}
+        assert linked == named or (weights == 'B1 to B5' and linked == {f'b{i}' for i in range(1, 6)}), (family, linked)
+
+
+def test_the_demo_of_the_readme():
+    """Its scores and size are those of the metafile."""
+    (row,) = [row for row in load_zoo(ROOT) if row.name == 'mask-rcnn_cyclemlp-slim_digits' and row.metrics]
+    ((head, (cells,)),) = [table for table in tables((ROOT / 'README.md').read_text()) if 'minutes' in table[0]]
+    shown = dict(zip(head, cells, strict=True))
+    assert shown['parameters'] == f'{row.parameters / 1e6:.2f} M'
+    assert {name: float(shown[name]) for name in row.metrics} == row.metrics
+
+
 @pytest.mark.parametrize(
     ('value', 'text'),
     [(1097.4, '1,100'), (99.96, '100'), (12.34, '12.3'), (0.01234, '0.0123'), (0, '0'), (123456, '123,000')],
