@@ -1,4 +1,4 @@
-"""Measures speed and memory side by side with what they are compared to, and reports the ratios."""
+"""Measure speed and memory beside those of alternatives, and report the ratios."""
 
 import argparse
 import sys
@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / 'results'
-LEADERBOARD = Path(__file__).parents[1] / 'docs' / 'leaderboard'
+LEADERBOARD = Path(__file__).parent / 'leaderboard' / 'results'
 
 
 def listed(parse: Callable[[str], object]) -> Callable[[str], list]:
-    """A parser of different values with commas between."""
+    """Return a parser of different values separated by commas."""
 
     def parse_all(text: str) -> list:
         values = [parse(part.strip()) for part in text.split(',')]
         for value in values:
             if values.count(value) > 1:
-                raise argparse.ArgumentTypeError(f'{text!r} is not valid: {value} is there twice, give it once')
+                raise argparse.ArgumentTypeError(f'{text!r} is not valid: {value} is repeated; give it once')
         return values
 
     return parse_all
@@ -63,7 +63,9 @@ def one_of(*names: str) -> Callable[[str], str]:
 def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog='python -m benchmarks', description=__doc__)
     commands = parser.add_subparsers(dest='command', required=True)
-    run = commands.add_parser('run', help='measure', description='Measures a suite; lists have commas between.')
+    run = commands.add_parser(
+        'run', help='measure', description='Measure a suite. Values of a list are separated by commas.'
+    )
     run.add_argument('--suite', choices=('ops', 'backbones', 'detectors'), default='backbones', help='(%(default)s)')
     run.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='(%(default)s)')
     run.add_argument(
@@ -81,69 +83,80 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument(
         '--batch-sizes',
         type=listed(whole(1)),
-        help='images at once (on a CPU: 1,2; on a GPU: 2,16; for detectors: 1)',
+        help='images per batch (on a CPU: 1,2; on a GPU: 2,16; for detectors: 1)',
     )
     run.add_argument(
         '--precision',
         dest='precisions',
         type=listed(one_of('fp32', 'bf16')),
-        help='fp32 (default), bf16 (by autocast; not for detectors) or both',
+        help='fp32 (default), bf16 (autocast; not for detectors) or both',
     )
     run.add_argument('--modes', type=listed(one_of('infer', 'train')), default=['infer', 'train'], help='(infer,train)')
     run.add_argument('--repeats', type=whole(1), default=7, help='measurements of each contestant (%(default)s)')
-    run.add_argument('--min-time', type=number(0), default=0.2, help='seconds of a measurement, at least (%(default)s)')
-    run.add_argument('--threads', type=whole(1), help="threads on the CPU (torch's choice)")
+    run.add_argument('--min-time', type=number(0), default=0.2, help='minimum seconds of a measurement (%(default)s)')
+    run.add_argument('--threads', type=whole(1), help="threads on the CPU (default: torch's choice)")
     run.add_argument(
         '--out',
         type=Path,
         metavar='PREFIX',
-        help='results go to PREFIX.json and PREFIX.csv (benchmarks/results/SUITE-DEVICE)',
+        help='write results to PREFIX.json and PREFIX.csv (benchmarks/results/SUITE-DEVICE)',
     )
     report = commands.add_parser(
-        'report', help='tables, plots and regressions', description='Renders a result as tables and plots beside it.'
+        'report', help='tables, plots and regressions', description='Render a result as tables and plots beside it.'
     )
-    report.add_argument('result', type=Path, metavar='RESULT.json', help='what `run` wrote')
+    report.add_argument('result', type=Path, metavar='RESULT.json', help='result file of `run`')
     report.add_argument(
         'base',
         type=Path,
         nargs='?',
         metavar='BASE.json',
-        help='an earlier result to compare with; a regression ends in exit code 1',
+        help='an earlier result to compare with; exit code 1 if there is a regression',
     )
     report.add_argument(
         '--tolerance',
         type=number(1),
         default=1.1,
-        help='how many times the time or memory of the base is no regression yet (%(default)s)',
+        help='largest ratio of time or memory to the base that is not a regression (%(default)s)',
     )
-    report.add_argument('--out', type=Path, metavar='DIR', help='gets tables and plots (the folder of the result)')
+    report.add_argument('--out', type=Path, metavar='DIR', help='folder for tables and plots (that of the result)')
     report.add_argument('--force', action='store_true', help='compare results of different machines')
     compare = commands.add_parser(
         'compare',
-        help='networks of the same multiply-adds, trained on the digit scenes',
-        description='Trains networks of the same multiply-adds on the digit scenes, with the same budget, and compares '
-        'accuracy, time and memory. Stopped, it goes on where it was.',
+        help='train networks of the same MACs on the digit scenes',
+        description='Train networks of the same MACs on the digit scenes, with the same budget, and compare accuracy, '
+        'time and memory. After a stop the same command continues.',
     )
     compare.add_argument(
-        '--work-dir', type=Path, default=Path('work_dirs/leaderboard_digits'), help='of the trainings (%(default)s)'
+        '--work-dir',
+        type=Path,
+        default=Path('work_dirs/leaderboard_digits'),
+        help='folder for trainings (%(default)s)',
     )
-    compare.add_argument('--out', type=Path, default=LEADERBOARD, help='gets the result files (docs/leaderboard)')
-    compare.add_argument('--jobs', type=whole(1), default=2, help='trainings at the same time (%(default)s)')
+    compare.add_argument(
+        '--out', type=Path, default=LEADERBOARD, help='for the result files (benchmarks/leaderboard/results)'
+    )
+    compare.add_argument('--jobs', type=whole(1), default=2, help='parallel trainings (%(default)s)')
     compare.add_argument('--heads', type=listed(str), default=['mask-rcnn', 'upernet'], help='(mask-rcnn,upernet)')
     compare.add_argument(
         '--networks',
         type=listed(str),
-        help='of configs/_base_/backbones/*_matched.py (cyclemlp,asmlp,hiremlp,convmlp,wavemlp,swinmlp,mlpmixer,'
+        help='names in configs/_base_/backbones/*_matched.py (cyclemlp,asmlp,hiremlp,convmlp,wavemlp,swinmlp,mlpmixer,'
         'visionpermutator,sparsemlp,resnet,swin,poolformer)',
     )
     compare.add_argument(
-        '--rates', type=listed(number(0)), default=[1e-3, 2e-3, 4e-3], help='learning rates (0.001,0.002,0.004)'
+        '--rates',
+        type=listed(number(0)),
+        default=[1e-3, 2e-3, 4e-3],
+        help='learning rates (0.001,0.002,0.004)',
     )
     compare.add_argument(
-        '--seeds', type=listed(whole(0)), default=[0, 1, 2], help='the first serves for the choice of the rate (0,1,2)'
+        '--seeds',
+        type=listed(whole(0)),
+        default=[0, 1, 2],
+        help='the first seed selects the learning rate (0,1,2)',
     )
     compare.add_argument(
-        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='changes to all configs, to try things out'
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='changes to all configs, for experiments'
     )
     return parser.parse_args(arguments)
 

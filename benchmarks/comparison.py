@@ -1,4 +1,4 @@
-"""The measured comparison: networks of the same multiply-adds, trained on the same scenes in the same steps."""
+"""The measured comparison: networks of the same MACs, trained on the same scenes for the same number of steps."""
 
 import csv
 import json
@@ -29,6 +29,7 @@ from mlp_backbones.engine.hooks.result import FILE, Result, average
 from mlp_backbones.errors import UserError
 from mlp_backbones.files import atomic_file, write_text
 
+from .leaderboard.collect import RUNS
 from .measure import Step, interleave, peak_memory
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +48,7 @@ NETWORKS = (
     'swin',
     'poolformer',
 )
-# By the metric that the learning rate is chosen by.
+# The metric that chooses the learning rate.
 HEADS = {'mask-rcnn': 'mask AP', 'upernet': 'mIoU'}
 LR, SEED = 'optim_wrapper.optimizer.lr', 'randomness.seed'
 REPEATS = 7
@@ -59,11 +60,11 @@ class Run:
 
     Attributes:
         config: bare name.
-        metric: that counts.
+        metric: metric that chooses the learning rate.
         lr: learning rate.
-        seed: of weights and data order.
+        seed: seed of weights and data order.
         options: further ``--cfg-options``, as ``KEY=VALUE``.
-        work_dir: of the whole comparison.
+        work_dir: folder of the whole comparison.
     """
 
     config: str
@@ -80,22 +81,22 @@ class Run:
     @property
     def command(self) -> list[str]:
         changes = [f'{LR}={self.lr}', f'{SEED}={self.seed}', *self.options]
-        # A result file holds this command: it names no folder of this machine, where that can be helped.
+        # A result file holds this command: where possible, it names no folder of this machine.
         folder = self.folder.relative_to(ROOT) if self.folder.is_relative_to(ROOT) else self.folder
         return ['tools/train.py', self.config, '--work-dir', str(folder), '--cfg-options', *changes]
 
     def result(self) -> Result | None:
-        """What it gave; None if it has not come to its end yet, or the config or the command has changed since."""
+        """Return its result; None if it is unfinished, or the config or the command has changed since."""
         result = self.recorded()
         if result is None or not result.completed:
             return None
-        # InterruptHook notes the minutes of each part of a training that was stopped and resumed.
+        # InterruptHook logs the minutes of each part of a training that was stopped and resumed.
         lines = [line for path in self.folder.glob('*/vis_data/scalars.json') for line in path.read_text().splitlines()]
         minutes = sum(json.loads(line).get('minutes', 0) for line in lines)
         return replace(result, cost={'train_minutes': round(minutes, 2)})
 
     def recorded(self) -> Result | None:
-        """Its last result, of a validation before its end, too; None if there is none of this config and command."""
+        """Return its last result, also of a validation before its end; None without one of this config and command."""
         path = self.folder / FILE
         if not path.is_file():
             return None
@@ -116,24 +117,24 @@ def compare(
     seeds: Sequence[int],
     cfg_options: Sequence[str] = (),
 ) -> None:
-    """Runs what has not been run yet, and writes the results.
+    """Run the trainings that have no result yet, and write the results.
 
-    Every network is trained with each learning rate and the first seed; then, with the best of them, with the other
-    seeds. Runs that came to their end are kept; one that was stopped goes on from its last checkpoint, if it has one.
+    Every network is trained with each learning rate and the first seed, then with the best rate and the other seeds.
+    Finished runs are kept; a stopped run continues from its last checkpoint, if it has one.
 
     Args:
-        work_dir: of the trainings.
-        out: gets ``digits.csv``, ``digits.json`` and ``results/<config>.json``.
-        jobs: trainings at the same time; they share the processor's cores.
+        work_dir: folder of the trainings.
+        out: for ``<config>.json`` of each config, and for all runs as ``digits.json`` and ``digits.csv``.
+        jobs: parallel trainings; they share the processor's cores.
         heads: keys of :data:`HEADS`.
-        networks: of :data:`NETWORKS`; None: all of them.
+        networks: names in :data:`NETWORKS`; None: all.
         rates: learning rates to choose from.
-        seeds: the first one serves for the choice, too.
-        cfg_options: ``KEY=VALUE`` for all trainings, to try things out. Default: none.
+        seeds: the first one also selects the rate.
+        cfg_options: ``KEY=VALUE`` for all trainings, for experiments. Default: none.
 
     Raises:
-        UserError: if there is no such network, ``out`` holds results of others, or a training fails (the sentence names
-            its log).
+        UserError: if a network is unknown, ``out`` holds results of others, or a training fails (the message names its
+            log).
     """
     networks = networks or NETWORKS
     for name, asked, known in (('head', heads, HEADS), ('network', networks, NETWORKS)):
@@ -169,11 +170,11 @@ def compare(
     averages = []
     for name, runs in chosen.items():
         whole = average([results[run] for run in runs])
-        # Minutes of trainings, which share the cores with each other and all else, stay with these.
+        # The minutes stay with the single runs, which share the cores with each other.
         threads = torch.get_num_threads()
         averages.append(replace(whole, cost=costs[name], threads=threads, command='make leaderboard-digits'))
     _write(out, averages, list(results.values()))
-    console.print(f'results: {out / "digits.csv"}, {out / "digits.json"} and {out / "results"}', highlight=False)
+    console.print(f'results: {out}', highlight=False)
 
 
 def _train(runs: list[Run], jobs: int, progress: Progress, task: int) -> None:
@@ -204,7 +205,7 @@ def _train(runs: list[Run], jobs: int, progress: Progress, task: int) -> None:
 
 def _train_one(run: Run, threads: int) -> Result:
     if (run.folder / FILE).is_file() and run.recorded() is None:
-        # Of another config or command: nothing of it may be resumed from.
+        # The run of another config or command must not be resumed.
         shutil.rmtree(run.folder)
     run.folder.mkdir(parents=True, exist_ok=True)
     resume = ['--resume'] if newest_checkpoint(run.folder) else []
@@ -226,27 +227,27 @@ def _score(run: Run) -> float:
 
 
 def _refuse_to_drop(out: Path, configs: set[str]) -> None:
-    path = out / 'digits.json'
+    path = out / RUNS
     found = {average['config'] for average in json.loads(path.read_text())['averages']} if path.is_file() else set()
     if found - configs:
         raise UserError(
-            f'{path} holds {min(found - configs)}, which is not asked for now and would be lost: give another folder '
+            f'{path} holds {min(found - configs)}, which was not requested now and would be lost: give another folder '
             f'with --out'
         )
 
 
 def _forecast(out: Path, total: int, jobs: int) -> str:
-    path = out / 'digits.json'
+    path = out / RUNS
     if not path.is_file():
-        return 'how long they take is known after the first ones'
+        return 'the first ones will show how long they take'
     runs = [Result(**run) for run in json.loads(path.read_text())['runs']]
     minutes = statistics.fmean(run.cost['train_minutes'] for run in runs) * total / jobs
     cpu, cores = (runs[0].machine[key] for key in ('cpu', 'cores'))
-    return f'about {minutes:.0f} minutes, if this machine is as fast as that of the last results ({cores} cores, {cpu})'
+    return f'about {minutes:.0f} minutes on a machine as fast as that of the last results ({cores} cores, {cpu})'
 
 
 def _costs(runs: list[Run]) -> dict[str, dict[str, float]]:
-    """Time and memory of whole models, taken in turns: a training step of a batch, and the inference of one image."""
+    """Measure time and memory of whole models in turn: a training step of a batch, and the inference of one image."""
     train, infer = {}, {}
     for run in runs:
         train[run.config], infer[run.config] = _steps(run)
@@ -288,13 +289,18 @@ def _steps(run: Run) -> tuple[Step, Step]:
 
 
 def _write(out: Path, averages: list[Result], runs: list[Result]) -> None:
-    (out / 'results').mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     for result in averages:
-        result.write(out / 'results' / f'{result.config}.json')
+        result.write(out / f'{result.config}.json')
     content = dict(averages=[asdict(result) for result in averages], runs=[asdict(result) for result in runs])
-    write_text(out / 'digits.json', json.dumps(content, indent=1) + '\n')
+    write_text(out / RUNS, json.dumps(content, indent=1) + '\n')
+    write_csv(out / 'digits.csv', averages)
+
+
+def write_csv(path: Path, averages: Sequence[Result]) -> None:
+    """Write a line for each config of ``digits.json``."""
     names = list(dict.fromkeys(name for result in averages for name in result.metrics))
-    with atomic_file(out / 'digits.csv') as path, path.open('w', newline='') as stream:
+    with atomic_file(path) as path, path.open('w', newline='') as stream:
         writer = csv.writer(stream, lineterminator='\n')
         spreads = [f'{name} std' for name in names]
         writer.writerow(['config', 'lr', 'seeds', *names, *spreads, *averages[0].cost])

@@ -1,4 +1,4 @@
-"""What is measured: times, memory, multiply-adds, and the rates that the hardware reaches."""
+"""Measure times, memory, MACs, and the rates of the hardware."""
 
 from collections.abc import Callable
 
@@ -16,13 +16,12 @@ COPY_BYTES = 2**30
 
 
 def rates(device: str, dtype: torch.dtype) -> dict[str, float]:
-    """The best rates that this machine reaches now.
+    """Measure the best rates of this machine.
 
     Returns:
-        ``matmul_gflops``: billions of operations a second (two for a multiply-add) in the best of some large square
-        matrix products; ``conv1x1_gflops``: the same of a large point-wise convolution in channels_last, for which
-        torch may call another library; ``copy_gb_per_sec``, on a GPU alone: 1e9 bytes read and written a second in a
-        large copy.
+        ``matmul_gflops``: billions of operations per second (two per MAC) in the best of some large square matrix
+        products; ``conv1x1_gflops``: the same for a large point-wise convolution in channels_last, for which torch may
+        call another library; ``copy_gb_per_sec``, only on a GPU: 1e9 bytes read and written per second in a large copy.
     """
     best = 0.0
     for side in MATMUL_SIDES[device]:
@@ -40,10 +39,10 @@ def rates(device: str, dtype: torch.dtype) -> dict[str, float]:
 
 
 def count(step: Step) -> tuple[int, int]:
-    """Counts the matrix products and convolutions of a step; on torch's meta device it costs nothing.
+    """Count the matrix products and convolutions of a step; on torch's meta device this is free.
 
     Returns:
-        (multiply-adds, elements of the tensors that these operators read and write).
+        (MACs, elements of the tensors that these operators read and write).
     """
     # The inner mode takes composite operators apart for the outer one.
     with _ElementCounter() as elements, FlopCounterMode(display=False) as flops:
@@ -52,13 +51,13 @@ def count(step: Step) -> tuple[int, int]:
 
 
 def peak_memory(step: Step, device: str) -> float:
-    """Peak of what one step allocates beyond what was there before (weights, input), in MB of 1e6 bytes.
+    """Measure the peak that one step allocates beyond weights and input, in MB of 1e6 bytes.
 
-    On the CPU this is the sum over torch's own allocations, exact and the same in every run; scratch space that a
-    library takes for itself is not in it.
+    On the CPU this is the sum over torch's own allocations, exact and the same in every run, without the scratch space
+    that a library allocates itself.
     """
     if device == 'cuda':
-        # The first call also takes what libraries keep for good.
+        # The first call also allocates memory that libraries keep.
         step()
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -79,16 +78,16 @@ def peak_memory(step: Step, device: str) -> float:
 def interleave(
     steps: dict[str, Step], repeats: int, min_time: float, done: Callable[[str], None]
 ) -> dict[str, list[float]]:
-    """Times steps side by side: once each in turn, ``repeats`` times over.
+    """Time steps in turn, ``repeats`` times each.
 
     Args:
         steps: the contestants.
         repeats: measurements of each one.
-        min_time: a measurement calls its step for at least so many seconds, and once to warm up.
-        done: is called with a name after each measurement.
+        min_time: minimum seconds of a measurement, after one call to warm up.
+        done: called with a name after each measurement.
 
     Returns:
-        Milliseconds of a call, one number (itself a median) for each repeat.
+        Milliseconds per call, one number (itself a median) per repeat.
     """
     threads = torch.get_num_threads()
     timers = {name: Timer('step()', globals={'step': step}, num_threads=threads) for name, step in steps.items()}
@@ -101,7 +100,7 @@ def interleave(
 
 
 class _ElementCounter(TorchDispatchMode):
-    """Sums the elements of all tensors that counted operators take and give."""
+    """Sum the elements of all inputs and outputs of counted operators."""
 
     def __init__(self):
         super().__init__()
@@ -117,5 +116,5 @@ class _ElementCounter(TorchDispatchMode):
 
 def _best_seconds(step: Step) -> float:
     timer = Timer('step()', globals={'step': step}, num_threads=torch.get_num_threads())
-    # The best, not the median: what others do on the machine is no part of what it can.
+    # The best, not the median: the load by other processes is not part of the machine's rate.
     return min(min(timer.blocked_autorange(min_run_time=0.1).times) for _ in range(5))

@@ -188,7 +188,7 @@ def naive(net: MLPBackbone) -> MLPBackbone:
 
 
 def bound(net: MLPBackbone) -> MLPBackbone | None:
-    """A copy of a backbone that does all but the token rearrangement, with the same parameters and multiply-adds.
+    """A copy of a backbone that does all but the token rearrangement, with the same parameters and MACs.
 
     Its numbers are others. None for families without such a rearrangement.
     """

@@ -1,4 +1,4 @@
-"""Tables, plots and regressions out of result files."""
+"""Render result files as tables and plots, and find regressions."""
 
 import json
 import math
@@ -15,16 +15,16 @@ from mlp_backbones.errors import UserError
 from .drawing import COLOURS, INK, STYLE, svg
 from .run import FORMAT, MODES, write_csv
 
-# (mode, precision, HxW, batch size) -> (model, contestant) -> what was measured
+# (mode, precision, HxW, batch size) -> (model, contestant) -> measurements
 Rows = dict[tuple[str, str, str, int], dict[tuple[str, str], dict]]
 
 OURS = ('ours', 'ours_fused')
 LEGEND = """\
 Times are medians of a step of the whole batch, with the interquartile range over the repeats in brackets. Memory is
-the peak of what a step allocates beyond weights and input, in MB of 1e6 bytes. All quotients are of times, or of memory
-where they say so: naive ÷ ours above 1 is what ours gains; ours ÷ bound is 1 where rearranging tokens costs nothing;
-floor ÷ ours is the part of the machine's matrix-product rate that is reached, and beside it the part of the rate of its
-1x1 convolutions, for which torch may have a faster library; above 1, another network ÷ ours is slower than ours.
+the peak that a step allocates beyond weights and input, in MB of 1e6 bytes. Quotients are of times unless marked MB.
+Naive ÷ ours above 1 is the gain of ours; ours ÷ bound is 1 where rearranging tokens costs nothing; floor ÷ ours is the
+fraction of the machine's matrix-product rate, followed by the fraction of the rate of its 1x1 convolutions, for which
+torch may have a faster library; another network ÷ ours above 1 is slower than ours.
 """
 MARKS = {
     'ours_fused': (COLOURS[1], 'D'),
@@ -33,7 +33,7 @@ MARKS = {
     'floor': (INK, '|'),
 }
 OTHER_MARKS = ('o', 'v', 'P', 'X')
-LINES_IN_PLOT = 24  # as many as one reads
+LINES_IN_PLOT = 24  # still readable
 NARROW = 4  # factor between the ends of an axis, below which its ticks are evenly spaced
 
 
@@ -42,16 +42,16 @@ def report(result: Path, base: Path | None, tolerance: float, force: bool, out: 
 
     Args:
         result: the JSON file of a run.
-        base: that of an earlier one to compare with, or None.
+        base: JSON file of an earlier run to compare with, or None.
         tolerance: ratio of times, or of memory, above which a row of ours is a regression.
         force: compare even if the machines differ.
-        out: folder that gets the files. Default None: that of the result.
+        out: folder for the files. Default None: that of the result.
 
     Returns:
         The exit code: 1 if there are regressions, else 0.
 
     Raises:
-        UserError: if a file is missing or of another kind, or the two cannot be compared.
+        UserError: if a file is missing or invalid, or the two cannot be compared.
     """
     content = _load(result)
     target = (out or result.parent) / result.name
@@ -90,10 +90,12 @@ def _load(path: Path) -> dict:
             f'{path} cannot be read ({error.strerror}): give the JSON file that `python -m benchmarks run` wrote'
         ) from error
     except ValueError as error:
-        raise UserError(f'{path} is no JSON file: give the .json that `python -m benchmarks run` wrote') from error
+        raise UserError(f'{path} is not a JSON file: give the .json that `python -m benchmarks run` wrote') from error
     known = isinstance(content, dict) and {key: content.get(key) for key in FORMAT} == FORMAT
     if not known or not {'suite', 'machine', 'versions', 'settings', 'forms', 'rates', 'results'} <= set(content):
-        raise UserError(f'{path} is no result of this benchmark: give the .json that `python -m benchmarks run` wrote')
+        raise UserError(
+            f'{path} is not a result of this benchmark: give the .json that `python -m benchmarks run` wrote'
+        )
     if not content['results']:
         raise UserError(f'{path} holds no results: the run stopped before its first comparison; measure again')
     return content
@@ -103,7 +105,7 @@ def _rows(content: dict) -> Rows:
     rows: Rows = {}
     for mode in MODES:
         for record in content['results']:
-            # A contestant may have been measured in one mode alone.
+            # A contestant may have been measured in only one mode.
             found = {name.removeprefix(f'{mode}_'): v for name, v in record.items() if name.startswith(f'{mode}_')}
             if found:
                 key = (mode, record['precision'], found['img_size'], found['batch_size'])
@@ -125,8 +127,8 @@ def _header(content: dict) -> str:
         f'- machine: {gpu}{machine["cpu"]}, {machine["cores"]} cores, torch threads: {machine["threads"]}, '
         f'{machine["ram_gb"]} GB of memory, {machine["system"]}',
         '- versions: ' + ', '.join(f'{name} {found}' for name, found in content['versions'].items() if found),
-        '- forms of our operators: ' + ', '.join(f'{name} {form}' for name, form in content['forms'].items()),
-        f'- {settings["repeats"]} repeats in turns, of {settings["min_time"]} s each at least',
+        '- implementations of our operators: ' + ', '.join(f'{name} {form}' for name, form in content['forms'].items()),
+        f'- {settings["repeats"]} repeats in turn, of at least {settings["min_time"]} s each',
     ]
     for precision, rate in content['rates'].items():
         copies = f', copies {rate["copy_gb_per_sec"]:,.0f} GB/s' if 'copy_gb_per_sec' in rate else ''

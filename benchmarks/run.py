@@ -1,4 +1,4 @@
-"""Measures the rows of a suite and keeps what was found."""
+"""Measure the rows of a suite and store the results."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ from .suites import DTYPES, SUITES, Contestant, Row
 
 FORMAT = {'benchmark': 'mlp_backbones', 'format': 1}
 MODES = ('infer', 'train')
-# A backward pass multiplies as often again for the gradient of the input, and for that of the weights.
+# A backward pass needs as many products again for the gradient of the input, and for that of the weights.
 PASSES = {'infer': 1, 'train': 3}
 # timm's names, where it has one. Times are of a step, in ms; memory in MB, parameters in millions.
 QUANTITIES = ('samples_per_sec', 'step_time', 'step_time_iqr', 'peak_memory', 'batch_size', 'img_size', 'gmacs')
@@ -37,20 +37,20 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user asked for; None: what the suite is measured at.
+    """Settings of a run; None stands for the default of the suite.
 
     Attributes:
         suite: a key of :data:`SUITES`.
         device: 'cpu' or 'cuda'.
-        models: names of models of the suite.
+        models: names of models in the suite.
         sizes: (H, W) of the images, in pixels.
         batch_sizes: numbers of images.
         precisions: keys of :data:`DTYPES`.
         modes: some of 'infer' and 'train'.
         repeats: measurements of each contestant.
-        min_time: seconds of each measurement, at least.
-        threads: threads of torch; None: as many as torch takes.
-        out: where results go, without the endings .json and .csv.
+        min_time: minimum seconds of each measurement.
+        threads: threads of torch; None: torch's choice.
+        out: path of the results, without .json and .csv.
     """
 
     suite: str
@@ -67,13 +67,13 @@ class Settings:
 
 
 def run(settings: Settings) -> Path:
-    """Measures; the files are written anew after every comparison, so that a run that breaks off leaves what it has.
+    """Measure, and write the files after every comparison, so that an interrupted run keeps its results.
 
     Returns:
         The JSON file.
 
     Raises:
-        UserError: if there is no such model, precision or device, or nothing can be written.
+        UserError: if a model, precision or device is not available, or the results cannot be written.
     """
     suite = SUITES[settings.suite]
     models = settings.models or list(suite.models)
@@ -84,14 +84,14 @@ def run(settings: Settings) -> Path:
     for precision in precisions:
         if precision not in suite.precisions:
             raise UserError(
-                f'--precision {precision}: the suite {settings.suite} takes {" and ".join(suite.precisions)} alone'
+                f'--precision {precision}: the suite {settings.suite} takes only {" and ".join(suite.precisions)}'
             )
     if settings.device == 'cuda' and not torch.cuda.is_available():
         raise UserError('--device cuda: torch sees no GPU; give cpu, or install a torch built for your GPU')
     _check_out(settings.out)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    # fp32 is to mean the same in convolutions, which torch would run in TF32, and in matrix products.
+    # fp32 must mean the same in convolutions, which torch would run in TF32, and in matrix products.
     torch.backends.cudnn.allow_tf32 = False
     torch.manual_seed(0)
 
@@ -179,14 +179,14 @@ def _measure(
 
 @lru_cache
 def _count(contestant: Contestant, size: tuple[int, int], batch: int) -> tuple[int, int]:
-    # Precision changes nothing, and training multiplies all: one count serves every row of a size.
+    # Precision does not change the count, and training scales it: one count serves every row of a size.
     return count(contestant.prepare(Row('infer', 'fp32', size, batch), 'meta'))
 
 
 def _record(
     row: Row, model: str, kind: str, params: int | None, times: list[float], memory: float | None, macs: int
 ) -> tuple[tuple, dict]:
-    """What one contestant gets in a row, with the key under which its other mode is found."""
+    """Return the record of a contestant in a row, under the key that its two modes share."""
     low, middle, high = (
         torch.tensor(times, dtype=torch.float64).quantile(torch.tensor([0.25, 0.5, 0.75]).double()).tolist()
     )
@@ -221,11 +221,11 @@ def _check_out(out: Path) -> None:
     except OSError as error:
         raise UserError(f'--out {out}: the folder {out.parent} cannot be made: {error.strerror}') from error
     if not os.access(out.parent, os.W_OK):
-        raise UserError(f'--out {out}: nothing may be written in {out.parent}; give a prefix in a folder of yours')
+        raise UserError(f'--out {out}: {out.parent} is not writable; give a prefix in a folder that is')
 
 
 def _write(out: Path, content: dict) -> None:
-    # A stop in the middle of writing leaves the file of before.
+    # An interrupted write leaves the previous file.
     part = out.with_name(out.name + '.part')
     part.write_text(json.dumps(content, indent=1) + '\n')
     part.replace(out.with_name(out.name + '.json'))

@@ -1,4 +1,4 @@
-"""The contestants: what is measured beside what."""
+"""The contestants of each comparison."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -27,8 +27,8 @@ from .naive import NAIVE, NOTHING, bound, naive
 CONFIGS = Path(__file__).parents[1] / 'configs'
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16}
 
-# What a user would take instead, of 20 to 28 million parameters, with the outputs of all four stages. No stochastic
-# depth, as in ours.
+# Alternatives of 20 to 28 million parameters, with the outputs of all four stages and, like ours, without stochastic
+# depth.
 ALTERNATIVES = {
     'resnet50': dict(type='mmdet.ResNet', depth=50, out_indices=(0, 1, 2, 3), norm_eval=False),
     'swin_tiny': dict(type='mmdet.SwinTransformer', embed_dims=96, depths=(2, 2, 6, 2), drop_path_rate=0.0),
@@ -46,7 +46,7 @@ OPERATORS = ('cycle_linear', 'axial_shift', 'regions')
 
 @dataclass(frozen=True)
 class Row:
-    """What the contestants of one comparison are given.
+    """The input of one comparison.
 
     Attributes:
         mode: 'infer' or 'train'.
@@ -67,14 +67,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way to do the work of a model.
+    """One implementation of a model.
 
     Attributes:
         model: the model, e.g. 'cyclemlp_b1'.
         kind: 'ours', 'ours_fused', 'naive', 'bound' or 'alternative'.
-        prepare: takes the row and a device; returns the call to measure.
+        prepare: maps the row and a device to the call to measure.
         params: number of parameters.
-        counted: whether torch can count its multiply-adds; they then stand for all of the model's contestants.
+        counted: whether torch can count its MACs, which then hold for all contestants of the model.
     """
 
     model: str
@@ -84,21 +84,21 @@ class Contestant:
     counted: bool = False
 
     def takes_part(self, mode: str) -> bool:
-        # What is fused serves inference alone.
+        # A fused network serves only inference.
         return mode == 'infer' or self.kind != 'ours_fused'
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A table of contestants and what it is measured at, unless a user says otherwise.
+    """A set of contestants and the default settings of its measurement.
 
     Attributes:
-        contestants: takes names of models and a device; gives groups of contestants, each to be timed in turns.
+        contestants: maps names of models and a device to groups of contestants, each timed in turn.
         models: the default.
-        known: all models there are.
+        known: all models.
         sizes: the default (H, W), in pixels.
         batches: the default batch sizes by device.
-        precisions: all there are; the first one is the default.
+        precisions: all precisions; the first one is the default.
     """
 
     contestants: Callable[[list[str], str], Iterator[list[Contestant]]]
@@ -110,10 +110,10 @@ class Suite:
 
 
 def network_contestants(models: list[str], device: str) -> Iterator[list[Contestant]]:
-    """All networks in one group, so that any two may be compared; those of libraries that lack are left out."""
+    """Yield all networks in one group, so that any two compare; networks of missing libraries are left out."""
     group = []
     for model in models:
-        # Without stochastic depth, which some families have by default and others have not.
+        # Without stochastic depth, which only some families have by default.
         versions = _versions(mb.build_backbone(model, drop_path_rate=0.0).to(device))
         for kind, net in versions.items():
             group.append(Contestant(model, kind, partial(_network_step, net), _params(net), kind == 'ours'))
@@ -151,7 +151,7 @@ def _network_step(net: nn.Module, row: Row, device: str) -> Step:
 
 
 def operator_contestants(models: list[str], device: str) -> Iterator[list[Contestant]]:
-    """A group for each operator, axis and stage, on the maps that the smallest variant of its family has there."""
+    """Yield a group per operator, axis and stage, on the maps of the smallest variant of its family."""
     for model in models:
         for dim, axis in ((3, 'w'), (2, 'h')):
             for stage in range(4):
@@ -179,7 +179,7 @@ def _axial_shifts(model: str, dim: int, stage: int, device: str) -> Iterator[Con
     versions = {
         'ours': lambda x: ops.axial_shift(x, 5, dim),
         'naive': lambda x: NAIVE.axial_shift(x, 5, dim, 1),
-        # Nothing moves, but each way the map is read and written once.
+        # Nothing moves, but the map is read and written once in each direction.
         'bound': lambda x: x * 1,
     }
     shape = family.variants['tiny']['dims'][stage], 4 << stage, family.memory_format
@@ -189,7 +189,7 @@ def _axial_shifts(model: str, dim: int, stage: int, device: str) -> Iterator[Con
 
 def _regions(model: str, dim: int, stage: int, device: str) -> Iterator[Contestant]:
     family = FAMILIES['HireMLP']
-    # Of the published variants; the step of a stage's second block.
+    # Region sizes of the published variants, and the step of a stage's second block.
     size, step = (4, 3, 3, 2)[stage], (2, 2, 1, 1)[stage]
 
     def there_and_back(fold: Callable, unfold: Callable, x: Tensor) -> Tensor:
@@ -230,7 +230,7 @@ def _operator_step(
 
 
 def detector_contestants(models: list[str], device: str) -> Iterator[list[Contestant]]:
-    """Mask R-CNN of configs/ with each model, and mmdet's own with ResNet-50 as its config trains it."""
+    """Yield Mask R-CNN of configs/ with each model, and mmdet's own with ResNet-50 as its config trains it."""
     if find_spec('mmdet') is None:
         raise UserError('--suite detectors: mmdet is not installed; install it, or measure another suite')
     group = []
@@ -252,11 +252,11 @@ def detector_contestants(models: list[str], device: str) -> Iterator[list[Contes
 
 
 def _detector(config: ConfigDict) -> nn.Module:
-    # No weights are fetched for a measurement of speed.
+    # A measurement of speed downloads no weights.
     config.backbone.init_cfg = None
     with DefaultScope.overwrite_default_scope('mmdet'):
         detector = MODELS.build(config)
-    # Untrained, it is sure of nothing and finds nothing. So it finds as much as it may, and masks are drawn.
+    # An untrained detector finds nothing. With this bias it finds the maximum number of objects, with masks.
     detector.roi_head.bbox_head.fc_cls.bias.data[0] = 4
     return detector
 
@@ -279,7 +279,7 @@ def _detector_step(detector: nn.Module, row: Row, device: str) -> Step:
 
 
 def _scenes(row: Row) -> dict[str, list]:
-    """Images of noise with eight objects each, half as wide and high as the image."""
+    """Return images of noise with eight objects each, half as wide and high as the image."""
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
 
@@ -317,7 +317,7 @@ SUITES = {
         known=tuple(mb.list_backbones()),
         sizes=SIZES[3:],
         batches={'cpu': (1,), 'cuda': (1,)},
-        # mmcv's operators on regions take no bfloat16.
+        # mmcv's operators on regions do not support bfloat16.
         precisions=('fp32',),
     ),
 }

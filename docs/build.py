@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Build the documentation site in docs/_build/html: all tables, plots and drawings, then the pages.
+"""Build the documentation site in docs/_build/html: tables, plots and drawings, then the pages.
 
-Measurements are committed (result files, metafiles); what is rendered from them is written to docs/_build/rendered, in
-folders as in the repository, and becomes part of the site.
+Measurements (result files, metafiles) are committed. Their renderings go to docs/_build/rendered, in the folders of the
+repository, and become part of the site.
 """
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -22,13 +23,16 @@ sys.path[:0] = [str(ROOT), str(DOCS), str(DOCS / 'families')]
 import pictures  # noqa: E402
 from draw import PAGES, drawings  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
-from tables import tables  # noqa: E402
+from tables import counts, tables  # noqa: E402
 
+from benchmarks.comparison import write_csv  # noqa: E402
+from benchmarks.leaderboard.collect import RESULTS, RUNS  # noqa: E402
 from benchmarks.report import report  # noqa: E402
+from mlp_backbones.engine.hooks.result import Result  # noqa: E402
 
-# Log lines would hide the steps.
+# Log lines would hide the progress.
 MMLogger.get_instance('docs', log_level='WARNING')
-LEADERBOARD = 'mlp_backbones leaderboard build'
+LEADERBOARD = 'benchmarks.leaderboard build'
 LINKS = (
     '**[Open the leaderboard](leaderboard/index.html)**, or get it as [CSV](leaderboard/leaderboard.csv) or '
     '[JSON](leaderboard/leaderboard.json).\n'
@@ -36,7 +40,7 @@ LINKS = (
 START = time.monotonic()
 
 
-def say(text: str) -> None:
+def progress(text: str) -> None:
     print(f'[{time.monotonic() - START:4.0f} s] {text}', flush=True)
 
 
@@ -48,6 +52,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 def write_tables(out: Path) -> None:
     write(out / 'docs' / 'families', tables())
+    write(out / 'docs', {'recipes-counts.md': counts()})
 
 
 def write_drawings(out: Path) -> None:
@@ -74,14 +79,16 @@ def write_leaderboard(out: Path) -> None:
     folder = out / 'docs' / 'leaderboard'
     command = [sys.executable, '-m', *LEADERBOARD.split(), '--out', str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    # Links to configs lead from where the files were written; the site has them two folders up.
+    # The site has the repository's root two folders above the page.
     for path in folder.iterdir():
         path.write_text(path.read_text().replace(os.path.relpath(ROOT, folder), '../..'))
     write(folder, {'links.md': LINKS})
+    averages = json.loads((ROOT / RESULTS / RUNS).read_text())['averages']
+    write_csv(folder / 'digits.csv', [Result(**average) for average in averages])
 
 
 STEPS: dict[str, tuple[str, Callable[[Path], None]]] = {
-    'tables': ('tables of the families', write_tables),
+    'tables': ('tables of the families and recipes', write_tables),
     'drawings': ('drawings of the families', write_drawings),
     'plots': ('loss curves and similarity map', write_plots),
     'benchmarks': ('tables and plots of the benchmarks', write_benchmarks),
@@ -90,21 +97,21 @@ STEPS: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 
 def render(out: Path, steps: Iterable[str] = STEPS) -> None:
-    """Write what is rendered from measurements.
+    """Render the measurements.
 
     Args:
-        out: folder, which gets the folders of the repository.
+        out: folder for the renderings, in the folders of the repository.
         steps: names from ``STEPS``. Default: all.
     """
     for name in steps:
         text, step = STEPS[name]
-        say(text)
+        progress(text)
         step(out)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--fast', action='store_true', help='leave out the gallery, whose scripts are run')
+    parser.add_argument('--fast', action='store_true', help='leave out the gallery, which runs its scripts')
     parser.add_argument('--only', nargs='+', choices=STEPS, metavar='STEP', help=f'render and stop: {", ".join(STEPS)}')
     parser.add_argument('--out', type=Path, default=DOCS / '_build', metavar='DIR', help='(default: docs/_build)')
     args = parser.parse_args()
@@ -113,13 +120,13 @@ def main() -> int:
         return 0
     shutil.rmtree(args.out, ignore_errors=True)
     render(args.out / 'rendered')
-    say('the pages' if args.fast else 'the gallery, the API and the pages')
+    progress('the pages' if args.fast else 'the gallery, the API and the pages')
     command = [sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-c', str(DOCS), '-d', str(args.out / 'doctrees')]
-    # Sphinx rewrites one line of a terminal as it goes on; elsewhere each step would be a line.
+    # On a terminal Sphinx rewrites one line; elsewhere each step would be a line.
     command += [] if sys.stdout.isatty() else ['-q']
     command += ['-t', 'fast'] if args.fast else []
     status = subprocess.run([*command, str(ROOT), str(args.out / 'html')], cwd=ROOT).returncode
-    say(f'failed, status {status}' if status else f'open {os.path.relpath(args.out)}/html/index.html')
+    progress(f'failed, status {status}' if status else f'open {os.path.relpath(args.out)}/html/index.html')
     return status
 
 

@@ -1,6 +1,6 @@
-"""Sphinx's configuration of the documentation site, which build.py builds.
+"""Configure Sphinx for the documentation site, which build.py builds.
 
-The repository's root is the source folder, see _ext/repository.py.
+The source folder is the root of the repository, see _ext/repository.py.
 """
 
 import sys
@@ -17,11 +17,18 @@ project = 'mlp_backbones'
 release = about['__version__']
 html_title = f'mlp_backbones {release}'
 root_doc = 'README'
-include_patterns = ['README.md', 'CHANGELOG.md', 'benchmarks/README.md', 'benchmarks/results/README.md', 'docs/**']
-# The first are folders to stay out of: Sphinx would walk through them.
+include_patterns = [
+    'README.md',
+    'CHANGELOG.md',
+    'CONTRIBUTING.md',
+    'benchmarks/README.md',
+    'benchmarks/results/README.md',
+    'docs/**',
+]
+# Sphinx would walk through the first ones.
 exclude_patterns = [
     *('.*', 'build', 'configs', 'data', 'dist', 'mlp_backbones', 'requirements', 'tests', 'tools', 'work_dirs'),
-    *('docs/_*', 'docs/gallery', 'docs/leaderboard'),
+    *('docs/_*', 'docs/gallery'),
 ]
 extensions = [
     'myst_parser',
@@ -31,7 +38,7 @@ extensions = [
     'sphinx_copybutton',
     'repository',
 ]
-# `make docs-fast` leaves out the gallery, whose scripts are run.
+# `make docs-fast` leaves out the gallery, which runs its scripts.
 if tags.has('fast'):  # noqa: F821
     exclude_patterns.append('docs/examples')
 else:
@@ -39,7 +46,7 @@ else:
 
 myst_heading_anchors = 4
 
-# What torch, mmengine and Python document is not looked up: there is no network where this is built.
+# References to torch, mmengine and Python are not resolved: the build has no network.
 nitpicky = True
 nitpick_ignore_regex = [('py:.*', r'(collections|mmengine|numpy|pathlib|rich|torch)\..*')]
 autodoc_typehints = 'description'
@@ -56,7 +63,7 @@ html_css_files = ['site.css']
 html_copy_source = html_show_copyright = html_show_sourcelink = False
 pygments_style, pygments_dark_style = 'default', 'github-dark'
 
-# What the gallery prints is its output, not the log.
+# The gallery shows printed output, not the log.
 MMLogger.get_instance('docs', log_level='WARNING')
 sphinx_gallery_conf = dict(
     examples_dirs='docs/gallery',

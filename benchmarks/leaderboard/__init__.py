@@ -1,1 +1,1 @@
-"""Results side by side: what was reported, what was trained here, and how fast it is."""
+"""Leaderboard of reported results and of results trained by this project, with speed."""

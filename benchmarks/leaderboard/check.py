@@ -1,4 +1,4 @@
-"""What a result file has to be: read strictly, and refused in sentences that name the field, the value and the cure."""
+"""Validate result files: each error names the field, the value and the fix."""
 
 import json
 import math
@@ -20,28 +20,28 @@ LARGEST = 100_000
 LONGEST = 2000
 DEEPEST = 20
 MOST_FAULTS = 50
-SEEDS = 2**32  # numpy takes none from here on
+SEEDS = 2**32  # numpy's limit
 OPTIONAL = ('spread', 'cost')
-UNFINISHED = 'completed is false: the training has not come to its end; finish it and test again'
+UNFINISHED = 'completed is false: the training is unfinished; finish it and test again'
 # Largest believable values: ten minutes, a year, 2 TB.
 COSTS = dict(infer_ms=600_000, train_ms=600_000, train_minutes=525_600, memory_mb=2_000_000)
 
 
 def read_result(path: Path, zoo: Mapping[str, Row]) -> Result:
-    """Reads a result file and checks all of it.
+    """Read a result file and check all of it.
 
     Args:
-        path: of the file.
-        zoo: a row of the zoo for the name of each config.
+        path: path of the file.
+        zoo: row of the zoo by the name of each config.
 
     Raises:
-        UserError: with one line a fault, each of which begins with the path.
+        UserError: with one line per fault, each of which begins with the path.
     """
     return check_result(path, read_bytes(path), zoo)
 
 
 def check_result(path: Path, text: bytes, zoo: Mapping[str, Row]) -> Result:
-    """:func:`read_result` of a file that was read with :func:`read_bytes`."""
+    """Check the content of a file that :func:`read_bytes` read."""
     content = _parse(path, text)
     faults = result_faults(content, zoo)
     if faults:
@@ -52,14 +52,14 @@ def check_result(path: Path, text: bytes, zoo: Mapping[str, Row]) -> Result:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a result file once, and not more of it than a result file may have.
+    """Read a result file once, up to the largest allowed size.
 
     Raises:
-        UserError: if it is no regular file, cannot be read or is too large.
+        UserError: if it is not a regular file, cannot be read or is too large.
     """
     shown = printable(path)
     try:
-        mode = path.stat().st_mode  # to open a FIFO would block, and a device has no end
+        mode = path.stat().st_mode  # opening a FIFO blocks, and a device has no end
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise UserError(f'{shown}: it is a device, FIFO or socket; give a result file')
         with path.open('rb') as file:
@@ -73,10 +73,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def result_faults(content: object, zoo: Mapping[str, Row]) -> list[str]:
-    """What is wrong with the content of a result file, a sentence each; [] for a good one."""
+    """Return a sentence for each fault of a result file's content; [] for a valid one."""
     if not isinstance(content, dict) or content.get('format') != FORMAT:
         found = content.get('format', 'no format') if isinstance(content, dict) else type(content).__name__
-        return [f'no result file: its "format" must be {FORMAT!r}, found {_short(found)}']
+        return [f'not a result file: its "format" must be {FORMAT!r}, found {_short(found)}']
     fields = list(Result.__dataclass_fields__)
     faults = [f'{key} is missing' for key in fields if key not in content and key not in OPTIONAL]
     faults += [unknown('field', key, fields) for key in content if key not in (*fields, 'format')]
@@ -107,25 +107,25 @@ def _parse(path: Path, text: bytes) -> object:
     shown = printable(path)
     try:
         content = json.loads(text.decode(), object_pairs_hook=_unique, parse_constant=_no_number)
-        # Half a character, written as "\\ud800", fits into no file, page or terminal.
+        # Half a character, written as "\\ud800", cannot be encoded in a file, page or terminal.
         json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
         raise UserError(
-            f'{shown}: no valid text: {printable(error.object[error.start : error.start + 1])} is half of a character'
+            f'{shown}: not valid text: {printable(error.object[error.start : error.start + 1])} is half of a character'
         ) from error
     except UnicodeDecodeError as error:
-        raise UserError(f'{shown}: no UTF-8 text (byte {error.start})') from error
+        raise UserError(f'{shown}: not UTF-8 text (byte {error.start})') from error
     except RecursionError as error:
-        raise UserError(f'{shown}: no result file: its brackets are nested too deep') from error
+        raise UserError(f'{shown}: not a result file: its brackets are nested too deeply') from error
     except ValueError as error:
-        raise UserError(f'{shown}: no valid JSON: {printable(error)}') from error
+        raise UserError(f'{shown}: not valid JSON: {printable(error)}') from error
     if _depth(content) > DEEPEST:
-        raise UserError(f'{shown}: no result file: its brackets are nested too deep')
+        raise UserError(f'{shown}: not a result file: its brackets are nested too deeply')
     return content
 
 
 def _depth(content: object) -> int:
-    """How deep lists and objects lie in each other; 0 for a single value."""
+    """Return the depth of nested lists and objects; 0 for a single value."""
     depth, level = 0, [content]
     while level := [
         value
@@ -141,12 +141,12 @@ def _unique(pairs: list[tuple[str, object]]) -> dict:
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f'{next(name for name in names if names.count(name) > 1)!r} is there twice')
+        raise ValueError(f'{next(name for name in names if names.count(name) > 1)!r} is repeated')
     return content
 
 
 def _no_number(word: str) -> None:
-    raise ValueError(f'{word} is no number')
+    raise ValueError(f'{word} is not a number')
 
 
 def _short(value: object) -> str:
@@ -175,7 +175,7 @@ def _matches(pattern: str, allowed: str):
 
 
 def _commit(key: str, value: object) -> list[str]:
-    found = _matches(r'[0-9a-f]{40}(-dirty)?', "40 hexadecimal digits, with '-dirty' behind if files differed, or null")
+    found = _matches(r'[0-9a-f]{40}(-dirty)?', "40 hexadecimal digits, followed by '-dirty' if files differed, or null")
     return [] if value is None else found(key, value)
 
 

@@ -1,4 +1,4 @@
-"""Gathers what the leaderboard shows: metafiles, result files and benchmarks."""
+"""Collect metafiles, result files and benchmarks for the leaderboard."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -13,7 +13,9 @@ from .metrics import metric_faults
 from .speed import hardware, latencies
 from .tables import Entry, Measure, plain_metrics
 
-RESULTS = 'docs/leaderboard/results'
+RESULTS = 'benchmarks/leaderboard/results'
+# All runs of the measured comparison, for which the folder holds one averaged result each.
+RUNS = 'digits.json'
 QUANTITIES = dict(
     infer_ms=('inference step', 'ms'),
     train_ms=('training step', 'ms'),
@@ -23,17 +25,17 @@ QUANTITIES = dict(
 
 
 def load_configs(root: Path) -> dict[str, Row]:
-    """A row of the zoo for the name of each config."""
+    """Return a row of the zoo by the name of each config."""
     return {row.name: row for row in load_zoo(root)}
 
 
 def result_files(root: Path, work_dirs: Iterable[Path] = ()) -> list[Path]:
-    """The result files of the repository, then those in work directories.
+    """Return the result files of the repository, then those in work directories.
 
     Raises:
-        UserError: if a work directory does not exist, or has no result file in it.
+        UserError: if a work directory does not exist or has no result file.
     """
-    files = sorted((root / RESULTS).glob('*.json'))
+    files = sorted(path for path in (root / RESULTS).glob('*.json') if path.name != RUNS)
     for folder in work_dirs:
         found = sorted(folder.rglob(FILE))
         if not found:
@@ -44,21 +46,21 @@ def result_files(root: Path, work_dirs: Iterable[Path] = ()) -> list[Path]:
 
 
 def check_metafiles(zoo: Sequence[Row]) -> list[str]:
-    """What is wrong with results in metafiles, a sentence each."""
+    """Return a sentence for each fault of results in metafiles."""
     found = [(row.name, fault) for row in zoo for fault in metric_faults(row.head, plain_metrics(row.metrics))]
     return [f'metafile of {name}: {fault}' for name, fault in found]
 
 
 def collect(root: Path, work_dirs: Sequence[Path] = ()) -> tuple[list[Entry], list[str]]:
-    """Every config with every result that there is for it.
+    """Return every config with all of its results.
 
     Args:
-        root: of the repository.
-        work_dirs: folders in which result files are searched for. Default none.
+        root: root of the repository.
+        work_dirs: folders to search for result files. Default: none.
 
     Returns:
-        The entries, in the zoo's order; those of configs without any result have no metrics. And remarks on what was
-        left out.
+        The entries, in the zoo's order; configs without a result have no metrics. And remarks on files that were left
+        out.
 
     Raises:
         UserError: with one line for each fault of each file.
@@ -73,15 +75,15 @@ def collect(root: Path, work_dirs: Sequence[Path] = ()) -> tuple[list[Entry], li
         try:
             result = read_result(path, configs)
         except UserError as error:
-            # A training goes on in one work directory while the others are looked at.
+            # One work directory may hold a running training.
             if str(error) == f'{printable(path)}: {UNFINISHED}' and path.name == FILE:
-                remarks.append(f'left out, since its training has not come to its end: {printable(path)}')
+                remarks.append(f'left out, since its training is unfinished: {printable(path)}')
             else:
                 faults.append(str(error))
             continue
         same = seen.setdefault(repr(sorted(asdict(result).items())), path)
         if same is not path:
-            remarks.append(f'left out, since {printable(same)} says the same: {printable(path)}')
+            remarks.append(f'left out, since {printable(same)} is the same: {printable(path)}')
             continue
         entries.append(_entry(path, result, configs, latency, root))
     if faults:

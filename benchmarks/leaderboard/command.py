@@ -21,27 +21,31 @@ from .page import as_html
 from .tables import rank
 
 ROOT = Path(__file__).parents[2]
-OUT = 'docs/leaderboard'
+OUT = 'docs/_build/leaderboard'
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog='python -m benchmarks.leaderboard', description='Results side by side.')
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks.leaderboard', description='Build the leaderboard, and check or add result files.'
+    )
     commands = parser.add_subparsers(metavar='COMMAND', required=True)
     build = commands.add_parser('build', help='write index.html, leaderboard.csv, .json and .md')
     build.add_argument(
-        '--work-dirs', nargs='+', type=Path, default=[], metavar='DIR', help='search these for result files, too'
+        '--work-dirs', nargs='+', type=Path, default=[], metavar='DIR', help='also search these for result files'
     )
     build.add_argument('--out', type=Path, default=ROOT / OUT, metavar='DIR', help=f'(default: {OUT})')
-    build.add_argument(
-        '--base', help='address of the repository, for links to configs (default: the path from the folder written)'
-    )
+    build.add_argument('--base', help='address of the repository, for links to configs (default: the path from --out)')
     build.set_defaults(run=run_build)
-    add = commands.add_parser('add', help='check a result file and copy it to those of the leaderboard')
+    add = commands.add_parser('add', help='check a result file and copy it to the leaderboard')
     add.add_argument('result', type=Path, metavar='RESULT', help='such as work_dirs/NAME/result.json')
     add.set_defaults(run=run_add)
-    check = commands.add_parser('check', help='name each fault of result files; exit code 1 if there is any')
+    check = commands.add_parser('check', help='list the faults of result files; exit code 1 if there is any')
     check.add_argument(
-        'results', nargs='*', type=Path, metavar='RESULT', help='(default: all that build reads, and the metafiles)'
+        'results',
+        nargs='*',
+        type=Path,
+        metavar='RESULT',
+        help='(default: all files that build reads, and the metafiles)',
     )
     check.set_defaults(run=run_check)
     args = parser.parse_args(arguments)
@@ -52,22 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_build(args: argparse.Namespace) -> None:
-    """Writes the leaderboard's files."""
+    """Write the leaderboard's files."""
     for path in write(ROOT, args.out, args.work_dirs, args.base):
         print(path)
 
 
 def run_add(args: argparse.Namespace) -> None:
-    """Copies a result file, once it is checked, to the others."""
+    """Check a result file and copy it to the others."""
     content = read_bytes(args.result)
     result = _check(args.result, content, load_configs(ROOT))
     target = check_target(ROOT / RESULTS / file_name(result))
     if target.exists() and target.read_bytes() != content:
-        raise UserError(
-            f'{target} is there and says something else; remove it first if {printable(args.result)} replaces it'
-        )
+        raise UserError(f'{target} exists with other content; remove it first if {printable(args.result)} replaces it')
     if target.exists():
-        print(f'{target} is there and says the same')
+        print(f'{target} exists with the same content')
         return
     try:
         with atomic_file(target) as path:
@@ -78,7 +80,7 @@ def run_add(args: argparse.Namespace) -> None:
 
 
 def run_check(args: argparse.Namespace) -> None:
-    """Prints a line for each fault."""
+    """Print a line for each fault."""
     configs = load_configs(ROOT)
     faults = [] if args.results else check_metafiles(load_zoo(ROOT))
     paths = args.results or result_files(ROOT)
@@ -104,13 +106,13 @@ def _check(path: Path, content: bytes, configs: Mapping[str, Row]) -> Result:
     if config.provenance.config_hash != result.config_hash:
         raise UserError(
             f'{path}: config_hash is not that of {result.config} with these options: the config has changed since, or '
-            f'the result is of another one; train again'
+            f'the result is of another config; train again'
         )
     return result
 
 
 def file_name(result: Result) -> str:
-    """What :func:`run_add` calls a result file: it tells config, way of testing, seeds, day and settings."""
+    """Return the name of a result file, from its config, test scales, seeds, date and settings."""
     parts = [result.config, 'multi'] if result.test == 'multi' else [result.config]
     seeds = f'seed{"_".join(map(str, result.seeds))}'
     if len(seeds) > 60:  # a name has at most 255 bytes
@@ -119,11 +121,11 @@ def file_name(result: Result) -> str:
 
 
 def write(root: Path, out: Path, work_dirs: list[Path], base: str | None = None) -> list[Path]:
-    """Writes the leaderboard of the repository ``root`` into the folder ``out``.
+    """Write the leaderboard of the repository ``root`` into the folder ``out``.
 
     Args:
-        root: of the repository.
-        out: is made if it does not exist.
+        root: root of the repository.
+        out: folder, created if it does not exist.
         work_dirs: see :func:`.collect.collect`.
         base: address of the repository, for links. Default None: the path from ``out`` to it.
 
@@ -131,7 +133,7 @@ def write(root: Path, out: Path, work_dirs: list[Path], base: str | None = None)
         The files.
 
     Raises:
-        UserError: see :func:`.collect.collect`; if a file cannot be written.
+        UserError: see :func:`.collect.collect`; also if a file cannot be written.
     """
     if base is None:
         base = Path(os.path.relpath(root, out)).as_posix()

@@ -16,13 +16,13 @@ INTRODUCTION = """\
 # Leaderboard
 
 Written by `python -m benchmarks.leaderboard build`, also as a [page](index.html) with filters and a plot, as
-[CSV](leaderboard.csv) and as [JSON](leaderboard.json). [About it](../leaderboard.md): what the columns mean, and how to
-add a result.
+[CSV](leaderboard.csv) and as [JSON](leaderboard.json). [About it]({base}/docs/leaderboard.md): the meaning of the
+columns, and how to add a result.
 """
 
 
 def as_csv(entries: Sequence[Entry], rankings: Sequence[Ranking]) -> str:
-    """A line for each result, then one for each config without any; missing values are empty."""
+    """Return a line per result, then a line per config without one; missing values are empty."""
     metrics = [name for name in dict.fromkeys(sum(METRICS.values(), ())) if any(name in e.row.metrics for e in entries)]
     spreads = [name for name in metrics if any(name in entry.spread for entry in entries)]
     measures = sorted({measure for entry in entries for measure in entry.measured})
@@ -73,19 +73,19 @@ def as_json(entries: Sequence[Entry], rankings: Sequence[Ranking]) -> str:
 
 
 def as_markdown(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str) -> str:
-    """Sections of a table each.
+    """Return sections with one table each.
 
     Args:
-        entries: all.
-        rankings: of them.
-        base: that leads from the page to the root of the repository.
+        entries: all entries.
+        rankings: their rankings.
+        base: path or address that leads from the page to the root of the repository.
     """
-    text = [INTRODUCTION]
+    text = [INTRODUCTION.format(base=base)]
     for ranking in rankings:
         metrics = [name for name in ranking.metrics if not name.endswith(DETAILS)]
         measures = [measure.name for measure in ranking.measures]
         text.append(f'\n## {_escape(ranking.title)}: {_escape(ranking.conditions)}\n\n')
-        text.append(_line(['rank', 'config', *metrics, 'parameters (M)', 'multiply-adds (G)', *measures, 'source']))
+        text.append(_line(['rank', 'config', *metrics, 'parameters (M)', 'MACs (G)', *measures, 'source']))
         text.append(f'|{"---|" * (len(metrics) + len(measures) + 5)}\n')
         for place, entry in zip(ranking.ranks, ranking.entries, strict=True):
             text.append(
@@ -111,12 +111,12 @@ def as_markdown(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str
 
 
 def waiting(entries: Sequence[Entry]) -> list[Entry]:
-    """Those without a result."""
+    """Return the entries without a result."""
     return [entry for entry in entries if entry.row.state == NONE]
 
 
 def score(entry: Entry, metric: str) -> str:
-    """A metric with its spread, in percent: as it was reported, or with two decimals; '' without one."""
+    """Format a metric with its spread, in percent: as reported, or with two decimals; '' without one."""
     if metric not in entry.row.metrics:
         return ''
     spread = f' ± {entry.spread[metric]:.2f}' if metric in entry.spread else ''
@@ -124,12 +124,12 @@ def score(entry: Entry, metric: str) -> str:
 
 
 def short(value: float) -> str:
-    """About three digits, without an exponent."""
+    """Format a number with about three digits, without an exponent."""
     return f'{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}'
 
 
 def origin(entry: Entry) -> str:
-    """Where a result is from, in words."""
+    """Return the source of a result in words."""
     return f'{entry.result.date}, {entry.seeds}: {entry.file}' if entry.result else entry.row.source
 
 
@@ -152,12 +152,12 @@ def _content(entry: Entry) -> dict:
 
 
 def _line(cells: Sequence[str | tuple[str, str]]) -> str:
-    """A row of a table; a cell is a text, or a text and the address that it links to."""
+    """Return a row of a table; a cell is a text, or a text and its link."""
     texts = (_escape(cell) if isinstance(cell, str) else f'[{_escape(cell[0])}]({cell[1]})' for cell in cells)
     return f'| {" | ".join(texts)} |\n'
 
 
 def _escape(text: str) -> str:
-    """Text for Markdown, in which it is nothing but text: no tag, link, emphasis, code or end of a cell or line."""
+    """Escape text for Markdown: no tag, link, emphasis, code, or end of a cell or line."""
     text = printable(text.replace('\n', ' '), len(text))
     return re.sub(r'[\\`*\[\]|]', r'\\\g<0>', text.replace('&', '&amp;').replace('<', '&lt;'))

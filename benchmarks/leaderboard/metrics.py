@@ -1,4 +1,4 @@
-"""Which metrics a model has, and which values cannot be."""
+"""Metrics of each head, and the values that are impossible."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ BOX, MASK = (
     for kind in ('box', 'mask')
 )
 SEGMENTATION = ('mIoU', 'mAcc', 'aAcc')
-# The metrics of a head; a result is ranked by the first.
+# Metrics of each head; the first one ranks results.
 METRICS = {
     'RetinaNet': BOX,
     'Mask R-CNN': BOX + MASK,
@@ -18,7 +18,7 @@ METRICS = {
     'UperNet': SEGMENTATION,
     'Classifier': ('Top 1 Accuracy', 'Top 5 Accuracy'),
 }
-# Without them a result of a head that has them says nothing.
+# Required in results of heads that have them.
 HEADLINES = ('box AP', 'mask AP', 'mIoU', 'Top 1 Accuracy')
 # The first cannot be above the second.
 ORDERED = (
@@ -32,7 +32,7 @@ ROUNDING = 0.11
 
 
 def metric_faults(head: str, metrics: Mapping[str, float]) -> list[str]:
-    """What is wrong with the metrics (numbers by name) of a model with a head; also for what papers report."""
+    """Return a sentence for each fault of a model's metrics (numbers by name), measured or reported."""
     known = METRICS.get(head)
     if known is None:
         return [unknown('head', head, list(METRICS))]
@@ -51,7 +51,7 @@ def metric_faults(head: str, metrics: Mapping[str, float]) -> list[str]:
         return faults
     for low, high in ORDERED:
         if low in metrics and high in metrics and metrics[low] > metrics[high] + ROUNDING:
-            faults.append(f'metrics: {low} ({metrics[low]:g}) is above {high} ({metrics[high]:g}), which cannot be')
+            faults.append(f'metrics: {low} ({metrics[low]:g}) is above {high} ({metrics[high]:g}), which is impossible')
     # AP is the mean over ten thresholds, and precision falls from each to the next: five are at most AP50 and five at
     # most AP75; the first is AP50 and the next five are at least AP75. A slip by a factor of ten shows here.
     for kind in ('box', 'mask'):

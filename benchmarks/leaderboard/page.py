@@ -1,4 +1,4 @@
-"""The leaderboard as one page of HTML that needs nothing else; a script adds sorting, filters and the plot."""
+"""Render the leaderboard as one self-contained HTML page; a script adds sorting, filters and the plot."""
 
 import re
 from base64 import b64encode
@@ -18,7 +18,7 @@ from .tables import Entry, Ranking
 
 TEMPLATE = Path(__file__).parent / 'template'
 FILTERS = dict(dataset='Data set', head='Head', schedule='Schedule', state='State', family='Family')
-# What texts of sources link to: addresses, papers, and READMEs of repositories as metafiles name them.
+# Links in texts of sources: addresses, papers, and READMEs of repositories as metafiles name them.
 LINKS = re.compile(
     r'(?P<address>https?://[^\s<>"\']+)|arXiv (?P<paper>\d{4}\.\d{4,5}(?:v\d+)?)|(?P<code>[\w.-]+/[\w.-]+) README'
 )
@@ -26,12 +26,12 @@ PLACES = dict(address='{}', paper='https://arxiv.org/abs/{}', code='https://gith
 
 
 def as_html(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str) -> str:
-    """The page.
+    """Return the page.
 
     Args:
-        entries: all.
-        rankings: of them.
-        base: that leads from the page to the root of the repository.
+        entries: all entries.
+        rankings: their rankings.
+        base: path or address that leads from the page to the root of the repository.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE),
@@ -61,7 +61,7 @@ def as_html(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str) ->
         base=base,
         style=Markup(style),
         script=Markup(script),
-        # Nothing else runs or paints, and nothing is loaded.
+        # The policy allows no other script or style, and no loading.
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; "
         f"base-uri 'none'; form-action 'none'",
     )
@@ -70,7 +70,7 @@ def as_html(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str) ->
 
 def _section(ranking: Ranking) -> dict:
     shown = [name for name in ranking.metrics if not name.endswith(DETAILS)]
-    cost = {'parameters': ('Parameters', 'M'), 'macs': ('Multiply-adds', f'G, {_size(ranking.size)}')}
+    cost = {'parameters': ('Parameters', 'M'), 'macs': ('MACs', f'G, {_size(ranking.size)}')}
     cost.update({m.name: (m.quantity.capitalize(), f'{m.unit}, {m.where}') for m in ranking.measures})
     columns = [
         _column('rank', 'Rank', f'by {ranking.metric}'),
@@ -115,7 +115,7 @@ def _waiting(entries: Sequence[Entry]) -> dict:
         *(_column(key, label) for key, label in dict(name='Config', dataset='Data set').items()),
         *(_column(key, label) for key, label in dict(head='Head', schedule='Schedule').items()),
         _column('parameters', 'Parameters', 'M', best='low'),
-        _column('macs', 'Multiply-adds', 'G, at', best='low'),
+        _column('macs', 'MACs', 'G, at', best='low'),
         _column('size', 'Size', 'height x width'),
     ]
     rows = []
@@ -127,7 +127,7 @@ def _waiting(entries: Sequence[Entry]) -> dict:
         id='without-a-result',
         title='Without a result',
         state=entries[0].row.state,
-        conditions='configs that nobody has reported a result for, and that were not trained here; no ranking',
+        conditions='configs without a reported result that were not trained here; no ranking',
         note='',
         columns=columns,
         rows=rows,
@@ -168,7 +168,7 @@ def _data(entry: Entry, values: dict) -> dict:
 
 
 def _links(text: str) -> list[tuple[str, str]]:
-    """Pieces of a text, each with the address that it leads to ('' for none)."""
+    """Split a text into pieces, each with the address of its link ('' for none)."""
     pieces, end = [], 0
     for match in LINKS.finditer(text):
         pieces.append((text[end : match.start()], ''))

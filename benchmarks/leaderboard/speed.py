@@ -1,4 +1,4 @@
-"""Measured latency of the backbones, from the benchmarks' files."""
+"""Read the measured latency of the backbones from the benchmarks' files."""
 
 import json
 from pathlib import Path
@@ -8,24 +8,24 @@ from mlp_backbones.errors import UserError
 from .tables import Measure
 
 FILES = 'benchmarks/results/backbones-*.json'
-# The size that the benchmarks have nearest to that of a data set.
+# The benchmarked size nearest to that of a data set.
 SIZES = {'COCO': '800x1216', 'ADE20K': '512x512', 'ImageNet-1K': '224x224'}
-# As one would run it: fused where that was measured.
-FORMS = ('ours_fused', 'ours')
+# In order of preference: fused where that was measured.
+CONTESTANTS = ('ours_fused', 'ours')
 
 
 def hardware(machine: dict, threads: int) -> str:
-    """A machine as a column's head names it."""
+    """Return the name of a machine for the head of a column."""
     return machine.get('gpu') or f'{machine["cpu"]}, {threads} thread{"s" * (threads != 1)}'
 
 
 def latencies(root: Path) -> dict[tuple[str, str], dict[Measure, float]]:
-    """Latency of a backbone in ms, of one image in fp32, by (backbone, data set) and by where it was measured.
+    """Return latencies of one image in fp32, in ms, by (backbone, data set) and by machine.
 
-    Numbers of a machine are of one run, the one that measured most, since what runs beside a run slows all of it.
+    The numbers of a machine come from one run, the most complete one, because other load slows a whole run.
 
     Raises:
-        UserError: if a file lacks something.
+        UserError: if a file lacks a field.
     """
     runs: dict[str, dict[tuple[str, str], float]] = {}
     for path in sorted(root.glob(FILES)):
@@ -34,7 +34,7 @@ def latencies(root: Path) -> dict[tuple[str, str], dict[Measure, float]]:
             where = hardware(content['machine'], content['machine']['threads'])
             found = _medians(content['results'])
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f'{path}: no file of `python -m benchmarks run`: {error!r}') from error
+            raise UserError(f'{path}: not a file of `python -m benchmarks run`: {error!r}') from error
         if len(found) > len(runs.get(where, {})):
             runs[where] = found
     latency: dict[tuple[str, str], dict[Measure, float]] = {}
@@ -48,8 +48,8 @@ def latencies(root: Path) -> dict[tuple[str, str], dict[Measure, float]]:
 
 def _medians(results: list[dict]) -> dict[tuple[str, str], float]:
     found = {}
-    for form in reversed(FORMS):
+    for contestant in reversed(CONTESTANTS):
         for result in results:
-            if (result['contestant'], result['precision'], result.get('infer_batch_size')) == (form, 'fp32', 1):
+            if (result['contestant'], result['precision'], result.get('infer_batch_size')) == (contestant, 'fp32', 1):
                 found[result['model'], result['infer_img_size']] = round(result['infer_step_time'], 2)
     return found

@@ -1,4 +1,4 @@
-"""What a leaderboard is made of: rankings, each of results that can be compared."""
+"""Rankings of the leaderboard, each of comparable results."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -9,18 +9,18 @@ from mlp_backbones.engine.hooks.result import Result
 
 from .metrics import METRICS
 
-# Options of a training that are chosen for each model, or change no number: they part no ranking.
+# Options that are tuned for each model, or change no number: they do not split a ranking.
 TUNED = ('lr', 'seed', 'num_workers', 'persistent_workers')
 
 
 @dataclass(frozen=True, order=True)
 class Measure:
-    """What was measured, and where: numbers of two machines, or of two sizes, are two measures.
+    """A measured quantity and its machine: numbers of two machines, or of two sizes, are two measures.
 
     Attributes:
-        quantity: such as 'backbone latency'.
-        unit: such as 'ms'.
-        where: the machine, and the size of the image where it matters.
+        quantity: for example 'backbone latency'.
+        unit: for example 'ms'.
+        where: the machine, and the image size where it matters.
     """
 
     quantity: str
@@ -37,10 +37,10 @@ class Entry:
     """A config with one result.
 
     Attributes:
-        row: of the zoo; its metrics, way of testing, state and source are the result's.
+        row: row of the zoo, with the metrics, test scales, state and source of the result.
         measured: speed and memory.
-        result: what its file says; None for what a metafile says.
-        file: the result file, as its path was given or, for the repository's own, from its root; '' without a file.
+        result: content of the result file; None for a result of a metafile.
+        file: path of the result file as given or, for the repository's own, from its root; '' without a file.
         own: whether the file is the repository's own.
     """
 
@@ -56,33 +56,33 @@ class Entry:
 
     @property
     def seeds(self) -> str:
-        """Of a result file, in words; '' for what a metafile says."""
+        """Seeds of a result file, in words; '' for a result of a metafile."""
         seeds = self.result.seeds if self.result else []
         return f'seed{"s" * (len(seeds) > 1)} {", ".join(map(str, seeds))}' if seeds else ''
 
     @property
     def options(self) -> str:
-        """Settings that differ from the config's, but for those that are tuned for each model; '' if there are none."""
+        """Settings that differ from the config's, except those tuned for each model; '' if there are none."""
         options = self.result.options if self.result else {}
         return ', '.join(f'{key}={options[key]}' for key in sorted(options) if key.split('.')[-1] not in TUNED)
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Results that can be compared.
+    """Comparable results.
 
     Attributes:
-        dataset: that all are trained and tested on.
-        head: of all.
+        dataset: data set of training and test.
+        head: head of all models.
         schedule: length of training.
         state: 'reported', 'trained here' or 'official weights evaluated here'.
-        scales: of training, 'single' or 'multi'.
-        test: scales of testing, 'single' or 'multi' (with flips).
-        size: (H, W) at which multiply-adds are counted.
+        scales: training scales, 'single' or 'multi'.
+        test: test scales, 'single' or 'multi' (with flips).
+        size: (H, W) at which MACs are counted.
         options: settings that differ from the configs', see :attr:`Entry.options`.
-        entries: the best first.
-        ranks: of the entries, from 1; None for one without the metric, or of a config that
-            is ranked by another.
+        entries: results, the best first.
+        ranks: ranks of the entries, from 1; None without the metric, or if another result
+            ranks the config.
     """
 
     dataset: str
@@ -98,17 +98,17 @@ class Ranking:
 
     @property
     def metric(self) -> str:
-        """By which it ranks."""
+        """Metric of the ranks."""
         return METRICS[self.head][0]
 
     @property
     def metrics(self) -> list[str]:
-        """Those of its entries, in the order of the head's."""
+        """Metrics of its entries, in the order of the head's."""
         return [name for name in METRICS[self.head] if any(name in entry.row.metrics for entry in self.entries)]
 
     @property
     def measures(self) -> list[Measure]:
-        """Those of its entries."""
+        """Measures of its entries."""
         return list(dict.fromkeys(measure for entry in self.entries for measure in entry.measured))
 
     @property
@@ -117,34 +117,33 @@ class Ranking:
 
     @property
     def conditions(self) -> str:
-        """What its entries share, in words."""
+        """Common conditions of its entries, in words."""
         ways = dict(single='at one scale', multi='at several scales')
         flips = ' with flips' if self.test == 'multi' else ''
         words = [self.state, f'training {ways[self.scales]}', f'testing {ways[self.test]}{flips}']
-        words += [f'multiply-adds at {"x".join(map(str, self.size))}'] + [f'with {self.options}'] * bool(self.options)
+        words += [f'MACs at {"x".join(map(str, self.size))}'] + [f'with {self.options}'] * bool(self.options)
         return ', '.join(words)
 
     @property
     def id(self) -> str:
-        """For addresses: of letters, digits and hyphens."""
+        """Identifier for addresses, of letters, digits and hyphens."""
         parts = (self.head, self.dataset, self.schedule, self.state, self.scales, self.test, *self.size, self.options)
         return re.sub(r'[^a-z0-9]+', '-', ' '.join(map(str, parts)).lower()).strip('-')
 
 
 def plain_metrics(metrics: dict[str, float]) -> dict[str, float]:
-    """Metrics without the mark of several scales, which a row says elsewhere."""
+    """Remove the mark of several scales, which a row has in another field, from metrics."""
     return {name.removesuffix(MULTI_SCALE).strip(): value for name, value in metrics.items()}
 
 
 def rank(entries: Iterable[Entry]) -> list[Ranking]:
-    """Parts entries into rankings of what can be compared.
+    """Split entries into rankings of comparable results.
 
-    A config has one rank, by its result over the most seeds and of these the best: other results of it are listed
-    without a rank, and take none from others. Equal results share one. What differs by less than its spread is ranked
-    all the same.
+    A config has one rank, that of its result over the most seeds, of several the best; its other results have no rank
+    and do not affect others. Equal results share a rank. Ranks ignore the spread.
 
     Args:
-        entries: those without a result count for nothing. Data sets and heads come in their order.
+        entries: those without a result are ignored. Data sets and heads keep their order.
     """
     parts: dict[tuple, list[Entry]] = {}
     places: dict[str, int] = {}
@@ -167,7 +166,7 @@ def _ranks(entries: Sequence[Entry], metric: str) -> list[int | None]:
     chosen: dict[str, Entry] = {}
     for entry in entries:
         if metric in entry.row.metrics:
-            # The best comes first, and stays if none has more seeds.
+            # The best comes first, and stays unless another has more seeds.
             other = chosen.setdefault(entry.row.name, entry)
             if entry.result and len(entry.result.seeds) > (len(other.result.seeds) if other.result else 1):
                 chosen[entry.row.name] = entry

@@ -1,6 +1,7 @@
-# ImageNet-1K from scratch, 300 epochs of 1,024 images a step (8 GPUs x 128), 20 of them warm-up. The stock data set
+# ImageNet-1K from scratch, 300 epochs of 1,024 images per step (8 GPUs x 128), 20 of them warm-up. The stock data set
 # brings RandAugment (magnitude 9, std 0.5, increasing), random erasing (0.25) and tests at crop ratio 0.875. Vectors
-# (norms and biases) do not decay. timm and Swin, which the released codes build on, say so and the warm-up's start.
+# (norms and biases) do not decay. timm and Swin, on which the released codes are based, give these and the start of the
+# warm-up.
 _base_ = ['mmpretrain::_base_/datasets/imagenet_bs64_swin_224.py', 'mmpretrain::_base_/default_runtime.py']
 
 model = dict(

@@ -18,7 +18,7 @@ train_dataloader = dict(
         pipeline=[*load, resize, dict(type='PackDetInputs', meta_keys=keys)],
     ),
 )
-# Truth is loaded after the resizing: scores are of the scenes at their own size.
+# Load the truth after resizing, so that scores are those of the scenes at their own size.
 val_dataloader = dict(
     dataset=dict(
         data_root=digit_scenes['root'],
@@ -28,6 +28,6 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=digit_scenes['root'] + '/annotations/instances_val.json')
 test_evaluator = val_evaluator
-# Digits have sides of 19 to 53 pixels here.
+# The digits of these scenes have sides of 19 to 53 pixels.
 model = dict(rpn_head=dict(anchor_generator=dict(scales=[6])))
 default_hooks = dict(checkpoint=dict(save_optimizer=False))

@@ -18,7 +18,7 @@ train_dataloader = dict(
         pipeline=[*load, resize, dict(type='PackSegInputs')],
     ),
 )
-# Labels are loaded after the resizing: scores are of the scenes at their own size.
+# Labels are loaded after resizing, so that scores are those of the scenes at their own size.
 val_dataloader = dict(
     dataset=dict(data_root=digit_scenes['root'], pipeline=[load[0], resize, load[1], dict(type='PackSegInputs')])
 )

@@ -1,5 +1,5 @@
-# Semantic FPN as in PVT's released code: 40,000 iterations of 32 images (8 GPUs x 4), all parameters decay alike, no
-# warm-up, no gradient clip.
+# Semantic FPN as in PVT's released code: 40,000 iterations of 32 images (8 GPUs x 4), weight decay on all parameters,
+# no warm-up, no gradient clipping.
 _base_ = ['models/semfpn.py', 'datasets/ade20k.py', 'schedules/mmseg_iterations.py']
 
 model = dict(decode_head=dict(num_classes=150))

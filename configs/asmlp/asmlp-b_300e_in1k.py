@@ -1,4 +1,4 @@
-# The same settings as for AS-MLP-T, but for the drop path.
+# Same settings as for AS-MLP-T except the drop path.
 _base_ = 'asmlp-t_300e_in1k.py'
 
 model = dict(backbone=dict(arch='base', drop_path_rate=0.5), head=dict(in_channels=1024))

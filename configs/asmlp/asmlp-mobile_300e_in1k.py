@@ -1,4 +1,4 @@
-# AS-MLP (mobile) of the paper's table 2. Its drop path is nowhere stated: 0 here, for a network this small.
+# AS-MLP (mobile) of the paper's table 2. No source gives its drop path; 0 is used for a network this small.
 _base_ = '../_base_/imagenet_300e.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# The same settings as for AS-MLP-T, but for the drop path.
+# Same settings as for AS-MLP-T except the drop path.
 _base_ = 'cascade-mask-rcnn_asmlp-t_fpn_giou-4conv1fc_ms-1x_coco.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# The same settings as for AS-MLP-T.
+# Same settings as for AS-MLP-T.
 _base_ = 'mask-rcnn_asmlp-t_fpn_ms-1x_coco.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# The paper has shift size 5 everywhere (the default); the released config of this row sets 3.
+# The paper uses shift size 5 everywhere (the default); the released config of this row uses 3.
 _base_ = 'mask-rcnn_asmlp-t_fpn_ms-3x_coco.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# Drop path 0.3 as the paper says of all three; the released config of this row sets 0.5.
+# Drop path 0.3, as the paper gives for all three; the released config of this row uses 0.5.
 _base_ = 'upernet_asmlp-t_160k_ade20k-512x512.py'
 
 model = dict(

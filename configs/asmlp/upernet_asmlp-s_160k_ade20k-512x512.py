@@ -1,4 +1,4 @@
-# The paper has shift size 5 everywhere (the default); the released config of this row sets 3.
+# The paper uses shift size 5 everywhere (the default); the released config of this row uses 3.
 _base_ = 'upernet_asmlp-t_160k_ade20k-512x512.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# UperNet, AS-MLP-T, ADE20K, 160k. The base file of the released config is missing; drop path as the paper says. The
+# UperNet, AS-MLP-T, ADE20K, 160k. The base file of the released config is missing; drop path as in the paper. The
 # README of svip-lab/AS-MLP links to a share page with the ImageNet-1K weights: save the file under this name.
 _base_ = ['../_base_/backbones/asmlp_tiny.py', '../_base_/upernet_160k_ade20k.py']
 

@@ -1,4 +1,4 @@
-# No published result. The same settings as for ConvMLP-S.
+# No published result. Same settings as for ConvMLP-S.
 _base_ = 'cascade-mask-rcnn_convmlp-s_fpn_giou-4conv1fc_ms-3x_coco.py'
 
 model = dict(

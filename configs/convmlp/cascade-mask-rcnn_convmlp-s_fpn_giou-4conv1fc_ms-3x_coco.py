@@ -1,6 +1,5 @@
-# Cascade Mask R-CNN, ConvMLP-S, COCO, 3x with multi-scale training. No published result. The recipe is that of
-# AS-MLP's, with the drop path of all ConvMLPs. BatchNorms in their convolution blocks have no `norm` in their names
-# and decay.
+# Cascade Mask R-CNN, ConvMLP-S, COCO, 3x with multi-scale training. No published result. The recipe is AS-MLP's, with
+# the drop path of all ConvMLPs. BatchNorms in their convolution blocks have no `norm` in their names and decay.
 _base_ = ['../_base_/backbones/convmlp_s.py', '../_base_/cascade_mask_rcnn_ms_3x_coco.py']
 
 model = dict(

@@ -9,7 +9,7 @@ model = dict(
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = _base_.param_scheduler
 param_scheduler[0].update(start_factor=2e-3)  # 1e-6
-# timm's average, with decay 0.99996, takes in the statistics of BatchNorm too.
+# timm's average, with decay 0.99996, also averages the statistics of BatchNorm.
 custom_hooks = [dict(type='EMAHook', momentum=4e-5, update_buffers=True, priority='ABOVE_NORMAL')]
 test_pipeline = _base_.test_pipeline
 test_pipeline[1].update(scale=248)  # crop ratio 0.9

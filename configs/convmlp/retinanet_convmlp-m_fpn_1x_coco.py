@@ -1,4 +1,4 @@
-# The same settings as for ConvMLP-S.
+# Same settings as for ConvMLP-S.
 _base_ = 'retinanet_convmlp-s_fpn_1x_coco.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# The same settings as for ConvMLP-S.
+# Same settings as for ConvMLP-S.
 _base_ = 'semfpn_convmlp-s_40k_ade20k-512x512.py'
 
 model = dict(

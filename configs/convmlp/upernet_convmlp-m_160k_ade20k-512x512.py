@@ -1,4 +1,4 @@
-# No published result. The same settings as for ConvMLP-S.
+# No published result. Same settings as for ConvMLP-S.
 _base_ = 'upernet_convmlp-s_160k_ade20k-512x512.py'
 
 model = dict(

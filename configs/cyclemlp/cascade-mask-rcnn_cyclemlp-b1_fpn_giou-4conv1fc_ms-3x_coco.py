@@ -1,5 +1,4 @@
-# Cascade Mask R-CNN, CycleMLP-B1, COCO, 3x with multi-scale training. No published result. The recipe is that of
-# AS-MLP-T's.
+# Cascade Mask R-CNN, CycleMLP-B1, COCO, 3x with multi-scale training. No published result. The recipe is AS-MLP-T's.
 _base_ = ['../_base_/backbones/cyclemlp_b1.py', '../_base_/cascade_mask_rcnn_ms_3x_coco.py']
 
 model = dict(

@@ -1,4 +1,4 @@
-# No published result. The same settings as for CycleMLP-B1.
+# No published result. Same settings as for CycleMLP-B1.
 _base_ = 'cascade-mask-rcnn_cyclemlp-b1_fpn_giou-4conv1fc_ms-3x_coco.py'
 
 model = dict(

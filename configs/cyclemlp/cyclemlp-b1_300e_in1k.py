@@ -1,4 +1,4 @@
-# CycleMLP-B1 on ImageNet-1K: DeiT's recipe, which the released main.py comes from, hence with repeated augmentation.
+# CycleMLP-B1 on ImageNet-1K: DeiT's recipe, from which the released main.py comes, and therefore repeated augmentation.
 _base_ = '../_base_/imagenet_300e_warmup5.py'
 
 model = dict(

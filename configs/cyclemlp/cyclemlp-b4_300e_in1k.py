@@ -1,4 +1,4 @@
-# The same settings as for CycleMLP-B1, but for the crop in testing.
+# Same settings as for CycleMLP-B1 except the crop in testing.
 _base_ = 'cyclemlp-b1_300e_in1k.py'
 
 model = dict(backbone=dict(arch='b4'))

@@ -1,4 +1,4 @@
-# The same settings as for CycleMLP-B1.
+# Same settings as for CycleMLP-B1.
 _base_ = 'retinanet_cyclemlp-b1_fpn_1x_coco.py'
 
 model = dict(

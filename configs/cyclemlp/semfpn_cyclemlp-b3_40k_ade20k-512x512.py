@@ -1,4 +1,4 @@
-# The same settings as for CycleMLP-B1.
+# Same settings as for CycleMLP-B1.
 _base_ = 'semfpn_cyclemlp-b1_40k_ade20k-512x512.py'
 
 model = dict(

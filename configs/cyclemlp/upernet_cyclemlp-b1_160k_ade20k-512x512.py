@@ -1,4 +1,4 @@
-# UperNet, CycleMLP-B1, ADE20K, 160k. No published result. The recipe is that of AS-MLP-T's.
+# UperNet, CycleMLP-B1, ADE20K, 160k. No published result. The recipe is AS-MLP-T's.
 _base_ = ['../_base_/backbones/cyclemlp_b1.py', '../_base_/upernet_160k_ade20k.py']
 
 model = dict(

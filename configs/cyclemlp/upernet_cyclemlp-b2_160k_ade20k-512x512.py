@@ -1,4 +1,4 @@
-# No published result. The same settings as for CycleMLP-B1.
+# No published result. Same settings as for CycleMLP-B1.
 _base_ = 'upernet_cyclemlp-b1_160k_ade20k-512x512.py'
 
 model = dict(

@@ -1,8 +1,8 @@
 # A slim CycleMLP under a slim UperNet: semantic segmentation of handwritten digits, from scratch, on the CPU, in
-# minutes. Telling digits apart takes a dense network far more digits than a detector, which sees each one cut out and
-# scaled. Hence almost five times the scenes, in crops, of which digits fill half as much again; fewer blocks; no norms
-# in the heads (with BatchNorm all digits look alike to it for longer); less weight on the background (nine tenths of a
-# scene); and two auxiliary heads, which brought it six points of mIoU over one after 1,000 steps.
+# minutes. A dense network needs far more digits for classification than a detector, which sees each digit cropped and
+# scaled. Therefore almost five times the scenes, in crops, of which digits fill half as much again; fewer blocks; no
+# norms in the heads (with BatchNorm it takes longer to tell digits apart); less weight on the background (nine tenths
+# of a scene); and two auxiliary heads, which gained six points of mIoU over one after 1,000 steps.
 _base_ = [
     '../_base_/models/upernet.py',
     '../_base_/datasets/digit_scenes_semantic.py',
@@ -56,8 +56,8 @@ train_dataloader = dict(
         ],
     ),
 )
-# A little larger than in training, which small digits and all borders gain by. Scores are of the scenes at their own
-# size: the labels are loaded after the resizing.
+# Slightly larger than in training, which improves small digits and all borders. Labels are loaded after resizing, so
+# that scores are those of the scenes at their own size.
 val_dataloader = dict(
     dataset=dict(
         data_root=digit_scenes['root'],
@@ -73,7 +73,7 @@ test_dataloader = val_dataloader
 
 max_epochs = 5
 train_cfg = dict(max_epochs=max_epochs)
-# The clip lets it learn at twice the rate of the detector.
+# Gradient clipping allows twice the learning rate of the detector.
 optim_wrapper = dict(optimizer=dict(lr=3e-3), clip_grad=dict(max_norm=1))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),

@@ -1,4 +1,4 @@
-# The same settings as for Hire-MLP-T.
+# Same settings as for Hire-MLP-T.
 _base_ = 'cascade-mask-rcnn_hiremlp-t_fpn_giou-4conv1fc_ms-3x_coco.py'
 
 model = dict(

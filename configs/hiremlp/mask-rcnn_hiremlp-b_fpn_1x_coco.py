@@ -1,4 +1,4 @@
-# The same settings as for Hire-MLP-T, but for the drop path.
+# Same settings as for Hire-MLP-T except the drop path.
 _base_ = 'mask-rcnn_hiremlp-t_fpn_1x_coco.py'
 
 model = dict(

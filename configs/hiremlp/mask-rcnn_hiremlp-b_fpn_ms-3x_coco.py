@@ -1,4 +1,4 @@
-# The same settings as for Hire-MLP-S, but for the drop path.
+# Same settings as for Hire-MLP-S except the drop path.
 _base_ = 'mask-rcnn_hiremlp-s_fpn_ms-3x_coco.py'
 
 model = dict(

@@ -1,5 +1,5 @@
-# The same settings as for Hire-MLP-T, but for the drop path. There are no published weights of Hire-MLP-Large: those
-# are of hiremlp-l_300e_in1k, trained before.
+# Same settings as for Hire-MLP-T except the drop path. There are no published weights of Hire-MLP-Large: train
+# hiremlp-l_300e_in1k first.
 _base_ = 'mask-rcnn_hiremlp-t_fpn_1x_coco.py'
 
 model = dict(

@@ -1,6 +1,6 @@
 # Mask R-CNN, Hire-MLP-S, COCO, 3x with multi-scale training. No detection code of Hire-MLP was released and its
-# settings could not be read: taken here is the 3x recipe of Swin and AS-MLP. SyncBN in the backbone and its drop path
-# are those of the released segmentation code.
+# settings could not be read: this config uses the 3x recipe of Swin and AS-MLP. SyncBN in the backbone and its drop
+# path are those of the released segmentation code.
 _base_ = ['../_base_/backbones/hiremlp_small.py', '../_base_/mask_rcnn_ms_3x_coco.py']
 
 model = dict(

@@ -1,4 +1,4 @@
-# As the released config, whose mIoU could not be read.
+# Same as the released config, whose mIoU could not be read.
 _base_ = 'semfpn_hiremlp-t_40k_ade20k-512x512.py'
 
 model = dict(

@@ -1,5 +1,5 @@
-# No config of this row was released: the settings of Hire-MLP-S, with the drop path of the dense class's default.
-# There are no published weights of Hire-MLP-Large: those are of hiremlp-l_300e_in1k, trained before.
+# No config of this row was released: the settings are those of Hire-MLP-S, with the default drop path of the dense
+# class. There are no published weights of Hire-MLP-Large: train hiremlp-l_300e_in1k first.
 _base_ = 'upernet_hiremlp-s_80k_ade20k-512x512.py'
 
 model = dict(

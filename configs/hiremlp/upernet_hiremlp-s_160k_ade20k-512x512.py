@@ -1,5 +1,5 @@
-# UperNet, Hire-MLP-S, ADE20K, 160k. No published result: the released form is 80k at batch 32, whose optimizer this
-# is, at half of its batch and learning rate.
+# UperNet, Hire-MLP-S, ADE20K, 160k. No published result: the released schedule is 80k at batch 32; this is its
+# optimizer with half of the batch and learning rate.
 _base_ = ['../_base_/backbones/hiremlp_small.py', '../_base_/upernet_160k_ade20k.py']
 
 model = dict(

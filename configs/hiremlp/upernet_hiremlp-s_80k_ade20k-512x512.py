@@ -1,5 +1,5 @@
 # UperNet, Hire-MLP-S, ADE20K, 80,000 iterations of 32 images (8 GPUs x 4), as released: as many images as 160,000 of
-# 16. All parameters decay alike.
+# 16. Weight decay applies to all parameters.
 _base_ = ['../_base_/backbones/hiremlp_small.py', '../_base_/upernet_160k_ade20k.py']
 
 model = dict(

@@ -1,7 +1,7 @@
 # Mask R-CNN, MLP-Mixer-S/16, COCO, 1x. No published result. The recipe is that of PVT and CycleMLP, with the drop path
 # of ImageNet. Four blocks of stride 16 are brought to strides 4 to 32 as mmseg does for ViT. Images are mixed on the
 # native grid ('resize'), as RaftMLP does: with 'tile' the tiles of 224 pixels would not see each other. No weights are
-# linked: those are of mlpmixer-s16_300e_in1k, trained before.
+# linked: train mlpmixer-s16_300e_in1k first.
 _base_ = ['../_base_/backbones/mlpmixer_s16.py', '../_base_/mask_rcnn_1x_coco.py']
 
 model = dict(

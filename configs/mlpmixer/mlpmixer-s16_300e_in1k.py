@@ -1,5 +1,5 @@
-# MLP-Mixer-S/16 on ImageNet-1K. The sources of the results do not state their settings: taken here is Swin's recipe,
-# whose optimizer, batch, warm-up and decay are Vision Permutator's too, with DeiT's drop path.
+# MLP-Mixer-S/16 on ImageNet-1K. The sources of the results do not give their settings. This config uses Swin's recipe,
+# whose optimizer, batch, warm-up and decay Vision Permutator shares, with DeiT's drop path.
 _base_ = '../_base_/imagenet_300e.py'
 
 model = dict(

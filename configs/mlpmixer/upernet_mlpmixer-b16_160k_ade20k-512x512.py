@@ -1,4 +1,4 @@
-# The same settings as for MLP-Mixer-S/16.
+# Same settings as for MLP-Mixer-S/16.
 _base_ = 'upernet_mlpmixer-s16_160k_ade20k-512x512.py'
 
 model = dict(

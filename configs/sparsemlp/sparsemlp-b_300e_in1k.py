@@ -1,4 +1,4 @@
-# The same settings as for Sparse-MLP-S.
+# Same settings as for Sparse-MLP-S.
 _base_ = 'sparsemlp-s_300e_in1k.py'
 
 model = dict(backbone=dict(arch='b', out_indices=(11,)), head=dict(in_channels=768))

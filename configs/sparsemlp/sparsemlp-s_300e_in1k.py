@@ -1,6 +1,6 @@
 # Sparse-MLP-S on ImageNet-1K from scratch. No published result: those of the paper come after self-supervised
-# pre-training (MoCo v3), which is not done here. The settings are those of MLP-Mixer. Experts hold their biases in
-# matrices, which shall not decay either.
+# pre-training (MoCo v3), which this config does not do. The settings are those of MLP-Mixer. Experts hold their biases
+# in matrices, which must not decay either.
 _base_ = '../_base_/imagenet_300e.py'
 
 model = dict(

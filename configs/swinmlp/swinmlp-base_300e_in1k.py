@@ -1,5 +1,5 @@
-# Swin-MLP-B on ImageNet-1K at 224x224. The README of microsoft/Swin-Transformer says AdamW and 300 epochs; the other
-# settings are not stated: those of Swin-B.
+# Swin-MLP-B on ImageNet-1K at 224x224. The README of microsoft/Swin-Transformer gives AdamW and 300 epochs; the other
+# settings are those of Swin-B.
 _base_ = '../_base_/imagenet_300e.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# No published result. The same settings as for Swin-MLP-T/C6, as with Swin-B and Swin-T.
+# No published result. Same settings as for Swin-MLP-T/C6, as with Swin-B and Swin-T.
 _base_ = 'upernet_swinmlp-tiny-c6_160k_ade20k-512x512.py'
 
 model = dict(

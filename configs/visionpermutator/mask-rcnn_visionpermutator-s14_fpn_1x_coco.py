@@ -1,8 +1,7 @@
 # Mask R-CNN, ViP-Small/14, COCO, 1x. No published result. The recipe is that of PVT and CycleMLP, with the drop path of
 # ImageNet. Four stages of stride 14 are brought to strides 3.5 to 28 as mmseg does for ViT; anchors and regions have
 # these strides. Images are mixed on the native grid ('resize'), as RaftMLP does with Mixer: with 'tile' the tiles of
-# 224 pixels would not see each other. No weights are linked: those are of visionpermutator-s14_300e_in1k, trained
-# before.
+# 224 pixels would not see each other. No weights are linked: train visionpermutator-s14_300e_in1k first.
 _base_ = ['../_base_/backbones/visionpermutator_s14.py', '../_base_/mask_rcnn_1x_coco.py']
 
 strides = [3.5, 7, 14, 28, 56]

@@ -1,5 +1,5 @@
-# ViP-Small/7 on ImageNet-1K: AdamW, 1e-3 for 1,024 images a step (released: 2,048 and 2e-3, by the same rule), 20
-# epochs of warm-up, weight decay 0.05. The rest is not stated and Swin's.
+# ViP-Small/7 on ImageNet-1K: AdamW, 1e-3 for 1,024 images per step (released: 2,048 and 2e-3, by the same rule), 20
+# epochs of warm-up, weight decay 0.05. The rest is not given and follows Swin.
 _base_ = '../_base_/imagenet_300e.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# The same settings as for Wave-MLP-T.
+# Same settings as for Wave-MLP-T.
 _base_ = 'mask-rcnn_wavemlp-t_fpn_ms-3x_coco.py'
 
 model = dict(

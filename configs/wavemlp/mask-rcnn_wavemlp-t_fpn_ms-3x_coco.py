@@ -1,5 +1,6 @@
 # Mask R-CNN, Wave-MLP-T, COCO, 3x with multi-scale training. Source: Wave-MLP paper, arXiv 2111.12294v1, table 9, with
-# the optimizer of its 1x rows. Not stated: scales and schedule, those of Swin and AS-MLP; the rest as in 1x.
+# the optimizer of its 1x rows. Not given: scales and schedule (those of Swin and AS-MLP are used); the rest is as in
+# 1x.
 _base_ = ['../_base_/backbones/wavemlp_t.py', '../_base_/mask_rcnn_ms_3x_coco.py']
 
 model = dict(

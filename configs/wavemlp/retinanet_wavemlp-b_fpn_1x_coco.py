@@ -1,5 +1,4 @@
-# The same settings as for Wave-MLP-T. There are no published weights of Wave-MLP-B: those are of wavemlp-b_300e_in1k,
-# trained before.
+# Same settings as for Wave-MLP-T. There are no published weights of Wave-MLP-B: train wavemlp-b_300e_in1k first.
 _base_ = 'retinanet_wavemlp-t_fpn_1x_coco.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# The same settings as for Wave-MLP-T.
+# Same settings as for Wave-MLP-T.
 _base_ = 'semfpn_wavemlp-t_40k_ade20k-512x512.py'
 
 model = dict(

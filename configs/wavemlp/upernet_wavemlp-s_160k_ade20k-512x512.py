@@ -1,4 +1,4 @@
-# No published result. The same settings as for Wave-MLP-T.
+# No published result. Same settings as for Wave-MLP-T.
 _base_ = 'upernet_wavemlp-t_160k_ade20k-512x512.py'
 
 model = dict(

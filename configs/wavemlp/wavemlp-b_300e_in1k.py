@@ -1,4 +1,4 @@
-# The same settings as for Wave-MLP-T, but for the crop in testing. The drop path is not stated: that of the others.
+# Same settings as for Wave-MLP-T except the crop in testing. The drop path is not given: that of the others.
 _base_ = 'wavemlp-t_300e_in1k.py'
 
 model = dict(backbone=dict(arch='b'), head=dict(in_channels=768))

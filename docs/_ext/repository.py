@@ -1,10 +1,9 @@
-"""Make one site of the repository: its Markdown, what is rendered, the files that are linked, and a check of links.
+"""Build one site from the repository: its Markdown, the renderings, linked files, and a check of links.
 
-The site has the layout of the repository, of which the root is Sphinx's source folder: a relative link leads to the
-same thing on the site and on a code host. What docs/build.py renders has no place in the repository: a page includes
-it by a comment, `<!-- built: NAME.md -->` or `<!-- built: NAME.svg ALT TEXT -->`, which a code host does not show. SVG
-files become part of the page and take its colours. A file of code that a page links to becomes a page with its lines;
-folders of results are copied as they are.
+The site has the layout of the repository, whose root is Sphinx's source folder: a relative link has the same target on
+the site and on a code host. Renderings of docs/build.py are not in the repository. A page includes one by a comment,
+`<!-- built: NAME.md -->` or `<!-- built: NAME.svg ALT TEXT -->`, which a code host does not show. SVG files become part
+of the page and take its colours. A linked file of code becomes a page with its lines; folders of results are copied.
 """
 
 import os
@@ -26,12 +25,12 @@ from sphinx.util import logging
 from sphinx.util.osutil import relative_uri
 
 LOGGER = logging.getLogger(__name__)
-# The page of the leaderboard links to configs, as files.
-RENDERED = 'docs/_build/rendered'  # by docs/build.py, in the folders of the repository
+RENDERED = 'docs/_build/rendered'  # written by docs/build.py, in the folders of the repository
 BUILT = re.compile(r'^<!-- built: (\S+?\.(md|svg)) ?(.*?) -->$', re.M)
-COPIED = ('benchmarks/results', 'configs', 'docs/leaderboard')
+# The page of the leaderboard links to configs and results as files.
+COPIED = ('benchmarks/leaderboard/results', 'benchmarks/results', 'configs')
 LEXERS = {'.py': 'python', '.sh': 'bash', '.yml': 'yaml'}
-# README.md is the first page. Code hosts show it, too, so that its table of contents is here.
+# README.md is the first page. Code hosts also show it, so its table of contents is defined in this file.
 PARTS = {
     'Use': (
         'docs/use_in_configs',
@@ -62,13 +61,20 @@ PARTS = {
         'benchmarks/README',
         'benchmarks/results/README',
     ),
-    'The package': ('docs/api/index', 'docs/adding_a_family', 'CHANGELOG', 'All pages <docs/README>'),
+    'The package': (
+        'docs/api/index',
+        'docs/architecture',
+        'docs/adding_a_family',
+        'CONTRIBUTING',
+        'CHANGELOG',
+        'All pages <docs/README>',
+    ),
 }
 GALLERY = ('plot_swap_the_backbone.py', 'plot_load_official_weights.py', 'plot_export_to_onnxruntime.py')
 
 
 class GalleryOrder:
-    """The scripts in the order in which one reads them; sphinx-gallery makes it of their folder."""
+    """Sort the scripts in reading order; sphinx-gallery instantiates it with their folder."""
 
     def __init__(self, folder: str):
         pass
@@ -94,7 +100,7 @@ def add_contents(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def rendered(root: Path, docname: str, target: str) -> Path:
-    """Return the path of what is rendered for a page, by its path from the page."""
+    """Return the path of a rendering, by its path from the page."""
     return root / RENDERED / Path(os.path.normpath(Path(docname).parent / target))
 
 
@@ -102,19 +108,19 @@ def include_rendered(app: Sphinx, docname: str, source: list[str]) -> None:
     def content(found: re.Match) -> str:
         path = rendered(Path(app.srcdir), docname, found[1])
         if not path.is_file():
-            raise ExtensionError(f'{docname} includes {path}, which is missing: build the site by docs/build.py')
+            raise ExtensionError(f'{docname} includes {path}, which is missing: build the site with docs/build.py')
         if found[2] == 'svg':
             return f'![{found[3]}]({found[1]})'
-        # A page of its own becomes a section of this one.
+        # A whole page becomes a section of this one.
         return re.sub('^#', '##', path.read_text(), flags=re.M) if found[3] == 'section' else path.read_text()
 
     source[0] = BUILT.sub(content, source[0])
 
 
 class LinksToFiles(SphinxTransform):
-    """Links to what is no Markdown: to the page made of that file or folder, to its copy, or to the gallery."""
+    """Resolve links to other files than Markdown: to a page with the file or folder, its copy, or the gallery."""
 
-    # Before Sphinx takes the files for downloads, and before MyST looks for pages.
+    # Before Sphinx treats the files as downloads, and before MyST looks for pages.
     default_priority = 1
 
     def apply(self, **kwargs: object) -> None:
@@ -181,7 +187,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
             ignored = shutil.ignore_patterns('__pycache__')
             shutil.copytree(Path(app.srcdir, folder), site / folder, ignore=ignored, dirs_exist_ok=True)
     shutil.copytree(Path(app.srcdir, RENDERED), site, dirs_exist_ok=True)
-    # That page is for clones, too, where it links to Markdown that is a page of the site.
+    # In a clone the page links to Markdown; on the site it links to the page made from it.
     page = site / 'docs' / 'leaderboard' / 'index.html'
     page.write_text(re.sub(r'(href="\.\./[^":]*)\.md"', r'\1.html"', page.read_text()))
     for fault in broken_links(site):
@@ -189,7 +195,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
 
 
 class Page(HTMLParser):
-    """The links of a page, and the anchors that it has."""
+    """The links and anchors of a page."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -206,7 +212,7 @@ class Page(HTMLParser):
 
 
 def broken_links(site: Path) -> Iterator[str]:
-    """A sentence for each link inside of the site that leads nowhere."""
+    """Yield a sentence for each broken link within the site."""
     pages = {path.resolve(): Page(path) for path in site.rglob('*.html')}
     for path, page in pages.items():
         for link in dict.fromkeys(page.links):
@@ -216,9 +222,9 @@ def broken_links(site: Path) -> Iterator[str]:
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             where = f'{path.relative_to(site.resolve())}: {link}'
             if not target.is_file():
-                yield f'{where} leads to no file'
-            # viewcode leads back from all names of a module to the package that documents the first of them.
+                yield f'{where} has no target file'
+            # viewcode links all names of a module to the package that documents the first one.
             elif '_modules' in path.parts:
                 continue
             elif target in pages and unquote(parts.fragment) not in pages[target].anchors:
-                yield f'{where} leads to no place in that page'
+                yield f'{where} has no target in that page'

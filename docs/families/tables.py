@@ -1,7 +1,9 @@
-"""Write the tables of the families' pages from the metafiles and from counts."""
+"""Write the tables of the families' pages, and of the recipes, from the metafiles and from counts."""
 
 import re
 from pathlib import Path
+
+import yaml
 
 import mlp_backbones as mb
 from mlp_backbones.analysis.complexity import complexity
@@ -13,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 def variants(family: str, rows: list[Row]) -> str:
     """List the published variants, counted, with the results on ImageNet-1K that are reported for each."""
-    text = '| variant | parameters | multiply-adds | top-1 (reported) |\n|---|---|---|---|\n'
+    text = '| variant | parameters | MACs | top-1 (reported) |\n|---|---|---|---|\n'
     for name in (name for name in mb.list_backbones() if name.startswith(f'{family}_')):
         found = [row for row in rows if row.backbone == name and row.dataset == 'ImageNet-1K']
         # Some networks are trained, and counted in the metafile, at another size.
@@ -31,6 +33,22 @@ def results(rows: list[Row]) -> str:
         return 'No source reports detection or segmentation.\n'
     text = as_markdown(tabulate(known)).removeprefix(INTRODUCTION).strip('\n')
     return text.replace('](../configs/', '](../../configs/').replace('## ', '### ') + '\n'
+
+
+def counts() -> str:
+    """List the counts of each recipe beside the published ones."""
+    text = '| config | parameters, M: ours / published | MACs, G: ours / published | at |\n|---|---|---|---|\n'
+    for metafile in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']:
+        for model in yaml.safe_load((ROOT / metafile).read_text())['Models']:
+            meta = model['Metadata']
+            published = meta.get('Published', {})
+            height, width = meta['Input Size']
+            text += (
+                f'| [{model["Name"]}](../{model["Config"]}) '
+                f'| {meta["Parameters"] / 1e6:.2f} / {published.get("Parameters (M)", "-")} '
+                f'| {meta["FLOPs"] / 1e9:.1f} / {published.get("FLOPs (G)", "-")} | {width}x{height} |\n'
+            )
+    return text
 
 
 def tables() -> dict[str, str]:

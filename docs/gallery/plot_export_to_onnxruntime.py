@@ -2,8 +2,8 @@
 Export and run in onnxruntime
 =============================
 
-A backbone becomes an ONNX file that takes images of any size; onnxruntime gives the numbers of torch, but for
-rounding. Weights are random here, which makes no difference to either.
+Export a backbone to an ONNX file that accepts images of any size. onnxruntime then returns torch's values except for
+rounding. The weights are random, which does not affect the comparison.
 """
 
 import tempfile
@@ -26,8 +26,8 @@ path = Path(folder.name, 'convmlp_s.onnx')
 # %%
 # Write the file
 # --------------
-# ``python tools/export.py convmlp_s convmlp_s.onnx`` does the same. The file is kept only where it gives
-# torch's numbers at three sizes other than that of the example.
+# ``python tools/export.py convmlp_s convmlp_s.onnx`` does the same. The file is kept only if it reproduces
+# torch's values at three sizes other than that of the example.
 
 net = mb.build_backbone('convmlp_s').eval()
 error = export_graph(net, path, size=(96, 96))
@@ -36,8 +36,8 @@ print(f'{path.name}: {path.stat().st_size / 1e6:.1f} MB, largest relative differ
 # %%
 # Run it at other sizes
 # ---------------------
-# One session takes them all: parts of a scene of digits, wide, high, tiny, and of odd sides. Where its
-# inputs and outputs have a name in place of a number, the size is open.
+# One session accepts all of them: parts of a scene of digits that are wide, high, tiny, or have odd sides. A name in
+# place of a number in the shapes of its inputs and outputs means an open size.
 
 session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
 for value in (*session.get_inputs(), *session.get_outputs()):
@@ -62,8 +62,8 @@ assert largest.max() < 1e-4
 # %%
 # The differences
 # ---------------
-# Relative to the largest value of the output. What fp32 can tell apart there is 6e-8 (dashed); sums of hundreds
-# of products in another order, layer after layer, come out some tens of times that apart.
+# Relative to the largest value of the output. The resolution of fp32 there is 6e-8 (dashed). Sums of hundreds of
+# products in another order, layer after layer, differ by some tens of times that.
 
 figure, (points, *maps) = plt.subplots(1, 4, figsize=(12, 3.2), layout='constrained', width_ratios=(1.6, 1, 1, 1))
 for stage in range(4):
@@ -75,10 +75,12 @@ points.legend(ncols=2, fontsize='small')
 maps[0].imshow(scene.image)
 maps[0].set_title('scene, 192x192')
 for axis, stage in zip(maps[1:], (0, 2), strict=True):
-    picture = axis.imshow(differences[192, 192][stage][0].max(0) + 1e-9, norm=LogNorm(1e-8, 1e-5), cmap='viridis')
+    image_of_stage = axis.imshow(
+        differences[192, 192][stage][0].max(0) + 1e-9, norm=LogNorm(1e-8, 1e-5), cmap='viridis'
+    )
     axis.set_title(f'difference, stage {stage}')
 for axis in maps:
     axis.set_axis_off()
-figure.colorbar(picture, ax=maps[1:], shrink=0.8)
+figure.colorbar(image_of_stage, ax=maps[1:], shrink=0.8)
 plt.show()
 folder.cleanup()

@@ -2,13 +2,13 @@
 Load official weights and look at features
 ==========================================
 
-A file of published weights goes into a backbone, a report says what was loaded, and each stage's features are
-drawn for a scene of digits.
+Load a file of published weights into a backbone, read the report of what was loaded, and draw each stage's features for
+a scene of digits.
 
-**The weights here are random.** The published files cannot be fetched where this page is built. So the script
-writes a file in their layout, with their names and shapes, from a network with a fixed seed, and loads that
-one. With ``CycleMLP_B1.pth`` from the authors' release all lines from :ref:`the report <load-the-file>` on stay
-as they are; the pictures then show features that were learned.
+**The weights of this page are random.** The machine that builds it cannot download the published files. The script
+therefore writes a file in their layout, with their names and shapes, from a network with a fixed seed, and loads
+it. With ``CycleMLP_B1.pth`` from the authors' release, all lines from :ref:`the report <load-the-file>` on stay the
+same, and the figures show learned features.
 """
 
 import tempfile
@@ -28,8 +28,8 @@ path = Path(folder.name, 'CycleMLP_B1.pth')
 # %%
 # A file in the published layout
 # ------------------------------
-# CycleMLP's authors keep the tensors under ``model``, name blocks ``network.<n>.<m>``, store point-wise maps as
-# matrices, and the offsets of the cycle layers, which are constants, beside them. ``convert`` writes all that.
+# CycleMLP's authors store the tensors under ``model``, name blocks ``network.<n>.<m>``, keep point-wise maps as
+# matrices, and add the constant offsets of the cycle layers. ``convert`` writes this layout.
 
 classifier = mb.build_classifier('CycleMLP', arch='b1')
 content, identity, _ = mb.checkpoints.convert({'state_dict': classifier.state_dict()}, to='official')
@@ -44,15 +44,15 @@ for name in ['patch_embed.proj.weight', 'network.0.0.attn.sfc_h.weight', 'networ
 #
 # The report
 # ----------
-# The dense network has a norm for each of its four outputs, which a classifier's file does not hold, and no use
-# for the classifier's own norm and head. The report says so, and counts what was stored in another shape.
+# The dense network has a norm for each of its four outputs, which a classifier's file lacks, and does not need the
+# classifier's norm and head. The report lists both, and counts the tensors that were stored in another shape.
 
 net = mb.build_backbone('CycleMLP', arch='b1').eval()
 report = mb.checkpoints.load_published(net, path)
 print(str(report).replace(f'{path.parent}/', ''))
 
 # %%
-# A file of another network is refused, and the model stays as it was:
+# A file of another network is refused, and the model stays unchanged:
 
 try:
     mb.checkpoints.load_published(mb.build_backbone('CycleMLP', arch='b2'), path)
@@ -91,8 +91,8 @@ for axis in axes:
 plt.show()
 
 # %%
-# How alike are the positions of a stage to one of them? The cross marks a position on a digit; bright positions
-# have features in the same direction as those under the cross (cosine similarity).
+# Cosine similarity of all positions of a stage to one position on a digit, marked by the cross. Bright positions have
+# features in the same direction as those under the cross.
 
 row, column = torch.from_numpy(scene.masks[0]).nonzero().float().mean(0)
 figure, axes = plt.subplots(1, 5, figsize=(12, 2.6), layout='constrained')

@@ -2,8 +2,8 @@
 Swap the backbone of a stock config
 ===================================
 
-mmdet's own config of a region proposal network gets a CycleMLP in place of its ResNet-50, by four lines. Then a
-slim one is trained for a few seconds on scenes of digits, and shows what it has learned by then.
+Replace ResNet-50 by CycleMLP in mmdet's own config of a region proposal network, with four lines. Then train a slim
+version for a few seconds on scenes of digits, and look at its proposals.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ from mmengine.structures import InstanceData
 from mlp_backbones.datasets import DigitScenes
 
 torch.manual_seed(0)
-# Not a line for each weight that is initialised.
+# Do not log a line for each initialised weight.
 MMLogger.get_instance('gallery', log_level='WARNING')
 init_default_scope('mmdet')
 folder = tempfile.TemporaryDirectory()
@@ -37,8 +37,8 @@ def load(text):
 # %%
 # Four lines
 # ----------
-# ``_delete_`` drops what was said of the ResNet, its weights from torchvision among it, and the neck is told
-# the widths of the new outputs. All else is as mmdet has it: anchors, losses, data, schedule.
+# ``_delete_`` drops the settings of the ResNet, with its weights from torchvision, and the neck gets the widths of
+# the new outputs. Anchors, losses, data and schedule stay as in mmdet.
 
 stock = "_base_ = 'mmdet::rpn/rpn_r50_fpn_1x_coco.py'\n"
 swap = """
@@ -59,9 +59,9 @@ for name, text in {'ResNet-50': stock, 'CycleMLP-B1': stock + swap}.items():
 # %%
 # A slim one for digits
 # ---------------------
-# The same swap with widths and depths of one's own, and a neck and head to match: what one processor core trains in
-# seconds. The larger initial weights are for so short a training. Digits overlap little, so that of two boxes that do
-# one is enough.
+# The same swap with custom widths and depths, and a matching neck and head, small enough to train on one processor
+# core in seconds. The larger initial weights suit such a short training. Digits overlap little, so that of two
+# overlapping boxes only one is kept.
 
 slim = """
 dims = [24, 48, 96, 128]
@@ -84,7 +84,7 @@ model.init_weights()
 
 
 def batch(scenes):
-    """Scenes as mmdet's models take them: BGR images ``[3, 192, 192]``, and a sample for each with its boxes."""
+    """Return scenes as input of mmdet's models: BGR images ``[3, 192, 192]``, and a sample with boxes for each."""
     images, samples = [], []
     for scene in scenes:
         images.append(torch.from_numpy(scene.image[:, :, ::-1].copy()).permute(2, 0, 1))
@@ -99,14 +99,14 @@ def batch(scenes):
 # %%
 # Before training
 # ---------------
-# The boxes with the highest scores are arbitrary. White is where the digits are, orange what the network proposes: as
-# many boxes as there are digits, those of the highest scores. A digit counts as found where such a box overlaps it by
-# half (intersection over union). All these scenes have other handwriting than those that it will be trained on.
+# The boxes with the highest scores are arbitrary. White boxes are digits; orange boxes are proposals, as many as
+# there are digits, those with the highest scores. A digit counts as found if such a box overlaps it by half
+# (intersection over union). The handwriting of these scenes does not occur in training.
 
 
 @torch.no_grad()
 def propose(scenes):
-    """The boxes of the highest scores, and their scores, for each scene: as many as it has digits."""
+    """Yield the boxes with the highest scores, and the scores, for each scene: as many as it has digits."""
     model.eval()
     for scene in scenes:
         (result,) = model.test_step(batch([scene]))
@@ -115,7 +115,7 @@ def propose(scenes):
 
 
 def count_found(scenes):
-    """Prints and returns how many of the digits a box overlaps by half."""
+    """Print and return the number of digits that a box overlaps by half."""
     found = digits = 0
     for scene, (boxes, _) in zip(scenes, propose(scenes), strict=True):
         truth = batch([scene])['data_samples'][0].gt_instances.bboxes
@@ -145,7 +145,7 @@ draw(test[:4])
 # %%
 # A few seconds of training
 # -------------------------
-# The config's schedule is for COCO: here AdamW takes a few steps of four scenes with one learning rate.
+# The config's schedule is for COCO. This training uses AdamW, a few steps of four scenes, and one learning rate.
 
 STEPS, SCENES = 100, 4
 scenes = DigitScenes('train', STEPS * SCENES)
@@ -167,10 +167,10 @@ axis.set(xlabel='step', ylabel='loss', ylim=(0, None), title=f'{STEPS * SCENES} 
 plt.show()
 
 # %%
-# After it
-# --------
-# The network has learned where digits are, though not well how large they are, and nothing of which digit it is: a
-# proposal network has no classes. ``make demo`` trains a whole Mask R-CNN for minutes, with classes and masks.
+# After training
+# --------------
+# The network has learned where digits are, and less well how large they are. A proposal network has no classes, so
+# it does not tell digits apart. ``make demo`` trains a whole Mask R-CNN for minutes, with classes and masks.
 
 # sphinx_gallery_thumbnail_number = 3
 assert count_found(test) > found_before

@@ -344,30 +344,6 @@ def test_crop_ratio_repeated_augmentation_and_moving_average_on_imagenet():
         assert averages == ([4e-5] if name.startswith(('convmlp', 'wavemlp')) else [])
 
 
-def test_table_of_the_page():
-    """docs/recipes.md has a row for each recipe, with the metafile's numbers."""
-    rows = re.findall(
-        r'^\| \[([\w-]+)\]\((\S+)\) \| ([\d.]+) / ([\d.]+|-) \| ([\d.]+) / ([\d.]+|-) \|',
-        (ROOT / 'docs' / 'recipes.md').read_text(),
-        re.M,
-    )
-    expected = []
-    for name, model in MODELS_BY_NAME.items():
-        meta = model['Metadata']
-        published = meta.get('Published', {})
-        expected.append(
-            (
-                name,
-                f'../{model["Config"]}',
-                f'{meta["Parameters"] / 1e6:.2f}',
-                str(published.get('Parameters (M)', '-')),
-                f'{meta["FLOPs"] / 1e9:.1f}',
-                str(published.get('FLOPs (G)', '-')),
-            )
-        )
-    assert rows == expected
-
-
 def test_matched_networks_have_the_same_multiply_adds():
     counts = []
     for name in (name for name in MODELS_BY_NAME if name.startswith('mask-rcnn') and name.endswith('matched_digits')):

@@ -25,7 +25,7 @@ from mlp_backbones.engine.hooks.auxiliary_loss import AuxiliaryLossHook
 from tests.conftest import ROOT
 
 FOLDER = ROOT / 'docs' / 'families'
-RESULTS = ROOT / 'docs' / 'leaderboard' / 'results'
+RESULTS = ROOT / 'benchmarks' / 'leaderboard' / 'results'
 # Names on the pages of what benchmarks measure.
 VARIANTS = {
     **{'CycleMLP-B1': 'cyclemlp_b1', 'Hire-MLP-T': 'hiremlp_tiny', 'ConvMLP-S': 'convmlp_s', 'AS-MLP-T': 'asmlp_tiny'},
@@ -45,7 +45,9 @@ RUN_BY = {
     'tools/similarity.py': 'analysis/test_similarity.py::test_two_variants_with_their_files',
     'tools/export.py': 'tools/test_tools.py::test_export_of_a_variant_and_of_a_segmentor',
     'tools/report.py work_dirs/a': 'tools/test_tools.py::test_train_test_and_report',
-    'tools/train.py configs/cyclemlp_maskrcnn_coco.py': 'tools/test_tools.py::test_mask_rcnn_on_coco_from_published_weights',
+    'tools/train.py configs/cyclemlp_maskrcnn_coco.py': (
+        'tools/test_tools.py::test_mask_rcnn_on_coco_from_published_weights'
+    ),
     'tools/train.py cyclemlp_maskrcnn_digits --work-dir': 'tools/test_tools.py::test_train_test_and_report',
     'tools/test.py cyclemlp_maskrcnn_digits PTH --show-dir': 'tools/test_tools.py::test_train_test_and_report',
     'tools/test.py cyclemlp_maskrcnn_digits PTH --work-dir': 'tools/test_tools.py::test_train_test_and_report',
@@ -104,6 +106,22 @@ def test_tables_of_a_family(family, built):
     page = (FOLDER / f'{family}.md').read_text()
     for name in ('drawings', 'variants', 'results'):
         assert f'\n<!-- built: {family}-{name}.md -->\n' in page
+
+
+def test_table_of_the_recipes():
+    """It has a row for each config of the metafiles, with its counts; links lead to the configs."""
+    ((_, rows),) = tables(builder('tables').counts())
+    zoo = {row.name: row for row in load_zoo(ROOT)}
+    found = dict((re.fullmatch(r'\[(.+)\]\(\.\./(.+)\)', link).groups() for link, *_ in rows))
+    assert found == {name: row.config for name, row in zoo.items()} and len(rows) == len(found)
+    for link, parameters, macs, size in rows:
+        row = zoo[link[1 : link.index(']')]]
+        assert parameters.split(' / ')[0] == f'{row.parameters / 1e6:.2f}', link
+        assert macs.split(' / ')[0] == f'{row.macs / 1e9:.1f}' and size == 'x'.join(map(str, reversed(row.size))), link
+    published = {link[1 : link.index(']')]: macs.split(' / ')[1] for link, _, macs, _ in rows}
+    # As the papers print them.
+    assert published['upernet_asmlp-t_160k_ade20k-512x512'] == '937'
+    assert published['semfpn_asmlp-t_40k_ade20k-512x512'] == '-'
 
 
 def test_counts_at_other_sizes():
@@ -165,6 +183,44 @@ def test_the_picture_of_the_readme():
     }
     found = {row.name: row.metrics['box AP'] for row in rows}
     assert len(found) == len(rows) >= 12 and found['mask-rcnn_cyclemlp-b2_fpn_1x_coco'] == 42.1
+
+
+def test_the_table_of_the_readme():
+    """Counts, reported ranges and published weights are those of the variants and metafiles."""
+    page = (ROOT / 'README.md').read_text()
+    ((_, rows),) = tables(page.partition('<!-- families -->')[2].partition('<!-- /families -->')[0])
+    zoo, variants = load_zoo(ROOT), mb.list_backbones()
+    assert len(rows) == len(FAMILIES) and f'{len(variants)} published variants of {len(rows)} families' in page
+    assert f'all {len({row.name for row in zoo if row.dataset != "DigitScenes"})} recipes' in page
+
+    def ends(values, decimals):
+        return tuple(f'{end(values):.{decimals}f}' for end in (min, max)) if values else ()
+
+    for family, _, number, parameters, top1, box_ap, weights, link in rows:
+        name = re.sub(r'\W', '', family).lower()
+        assert f'](docs/families/{name}.md)' in link
+        own = [variant for variant in variants if variant.startswith(f'{name}_')]
+        results = [row for row in zoo if row.backbone in own]
+        assert int(number) == len(own)
+        numbers = r'\d+\.\d'
+        assert tuple(re.findall(numbers, parameters)) == ends([complexity(variant)[0] / 1e6 for variant in own], 1)
+        found = [row.metrics['Top 1 Accuracy'] for row in results if 'Top 1 Accuracy' in row.metrics]
+        assert tuple(re.findall(numbers, top1)) == ends(found, 1), family
+        detectors = [row for row in results if (row.head, row.schedule) == ('Mask R-CNN', '1x') and row.metrics]
+        assert tuple(re.findall(numbers, box_ap)) == ends([row.metrics['box AP'] for row in detectors], 1), family
+        assert ('multi-scale' in box_ap) == any(row.scales == 'multi' for row in detectors)
+        linked = {row.backbone.partition('_')[2] for row in results if row.weights and row.dataset == 'ImageNet-1K'}
+        named = {variant for variant in linked if re.search(rf'\b{variant.replace("_", "-")}\b', weights, re.I)}
+        assert linked == named or (weights == 'B1 to B5' and linked == {f'b{i}' for i in range(1, 6)}), (family, linked)
+
+
+def test_the_demo_of_the_readme():
+    """Its scores and size are those of the metafile."""
+    (row,) = [row for row in load_zoo(ROOT) if row.name == 'mask-rcnn_cyclemlp-slim_digits' and row.metrics]
+    ((head, (cells,)),) = [table for table in tables((ROOT / 'README.md').read_text()) if 'minutes' in table[0]]
+    shown = dict(zip(head, cells, strict=True))
+    assert shown['parameters'] == f'{row.parameters / 1e6:.2f} M'
+    assert {name: float(shown[name]) for name in row.metrics} == row.metrics
 
 
 @pytest.mark.parametrize(
@@ -279,7 +335,7 @@ def test_numbers_of_the_choice_are_those_of_their_sources():
         assert f'{fp32 / bf16:.2f}' == gain
 
     zoo = load_zoo(ROOT)
-    reported = [row for head, rows in page if 'multiply-adds' in head for row in rows]
+    reported = [row for head, rows in page if 'MACs' in head for row in rows]
     assert len(reported) >= 9
     for link, parameters, macs, numbers in reported:
         name = link[1 : link.index(']')]

@@ -1,4 +1,4 @@
-# A ConvMLP of 111 to 114 million multiply-adds at 128x128, as all networks of the measured comparison have.
+# A ConvMLP of 111 to 114 million MACs at 128x128, like all networks of the measured comparison.
 channels = [32, 56, 112, 224]
 backbone = dict(
     type='mlp_backbones.ConvMLP',

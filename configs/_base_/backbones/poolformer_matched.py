@@ -1,4 +1,4 @@
-# A PoolFormer of 111 to 114 million multiply-adds at 128x128, as all networks of the measured comparison have.
+# A PoolFormer of 111 to 114 million MACs at 128x128, like all networks of the measured comparison.
 channels = [32, 64, 128, 256]
 backbone = dict(
     type='mmpretrain.PoolFormer',

@@ -1,4 +1,4 @@
-# A ResNet of 111 to 114 million multiply-adds at 128x128, as all networks of the measured comparison have.
+# A ResNet of 111 to 114 million MACs at 128x128, like all networks of the measured comparison.
 channels = [26, 52, 104, 208]
 backbone = dict(
     type='mmdet.ResNet',

@@ -1,4 +1,4 @@
-# A Sparse-MLP of 111 to 114 million multiply-adds at 128x128, as all networks of the measured comparison have.
+# A Sparse-MLP of 111 to 114 million MACs at 128x128, like all networks of the measured comparison.
 channels = [64] * 4
 backbone = dict(
     type='mlp_backbones.SparseMLP',
@@ -16,5 +16,5 @@ backbone = dict(
     ),
     init_cfg=dict(type='Xavier', layer=['Conv2d', 'Linear'], distribution='uniform'),
 )
-# One stride, 8, brought to those of the heads, 4 to 32, as mmseg does for ViT.
+# Bring the one stride, 8, to those of the heads, 4 to 32, as mmseg does for ViT.
 pyramid = dict(type='mmseg.Feature2Pyramid', embed_dim=channels[0], rescales=[2, 1, 0.5, 0.25])

@@ -1,8 +1,8 @@
-# A Swin-MLP of 111 to 114 million multiply-adds at 128x128, as all networks of the measured comparison have.
+# A Swin-MLP of 111 to 114 million MACs at 128x128, like all networks of the measured comparison.
 channels = [32, 64, 128, 256]
 backbone = dict(
     type='mlp_backbones.SwinMLP',
-    # Windows as those of the Swin beside it.
+    # Same windows as in the Swin of the comparison.
     arch=dict(dims=channels, depths=[2, 2, 6, 2], heads=[2, 4, 8, 16], window_size=4),
     init_cfg=dict(type='Xavier', layer=['Conv2d', 'Linear'], distribution='uniform'),
 )

@@ -8,7 +8,7 @@ train_pipeline = [
     dict(type='PhotoMetricDistortion'),
     dict(type='PackSegInputs'),
 ]
-# Scores are of the images at their own size: the labels are loaded after the resizing.
+# Labels are loaded after resizing, so that scores are those of the images at their own size.
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(2048, 512), keep_ratio=True),

@@ -1,4 +1,4 @@
-# What segmentors share, in mmseg's terms; `mmseg::` bases cannot be inherited from with the onedl packages.
+# Settings that segmentors share, in mmseg's terms; `mmseg::` bases cannot be inherited from with the onedl packages.
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(

@@ -24,7 +24,7 @@ model = dict(
         ),
         mask_head=dict(num_convs=3, in_channels=width, conv_out_channels=48, num_classes=10),
     ),
-    # Two to six digits a scene: few proposals and samples will do.
+    # With two to six digits per scene, few proposals and samples are enough.
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
         rpn_proposal=dict(nms_pre=200, max_per_img=100),

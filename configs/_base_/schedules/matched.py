@@ -1,5 +1,5 @@
 # The fixed budget of the measured comparison: 600 steps of four scenes, each scene once. Only the learning rate is
-# chosen for each network, on the grid of benchmarks/comparison.py.
+# chosen per network, on the grid of benchmarks/comparison.py.
 batch_size = 4
 scenes = 2400
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1, val_interval=1)

@@ -43,12 +43,12 @@ def write(path: Path, content: dict) -> Path:
 def model(
     name: str, family: str, head: str, dataset: str, schedule: str, parameters: float, macs: float, *results
 ) -> dict:
-    """A model of a metafile; parameters in millions, multiply-adds in G, results as (metrics, state, source)."""
+    """A model of a metafile; parameters in millions, MACs in G, results as (metrics, state, source)."""
     size = dict(COCO=[800, 1280], ADE20K=[512, 2048], DigitScenes=[192, 192])[dataset]
     return {
         'Name': name,
         'In Collection': family,
-        'Config': f'configs/{name}.py',
+        'Config': f'configs/{"digits/" if dataset == "DigitScenes" else ""}{name}.py',
         'Metadata': {
             'Backbone': name.split('-')[0],
             'Head': head,
@@ -110,5 +110,5 @@ def repository(folder: Path, models: list[dict], **results: dict) -> Path:
     few = [dict(rows[1], model='hiremlp_tiny', infer_step_time=2.0)]
     write(folder / 'benchmarks/results/backbones-cpu-bf16.json', dict(machine=dict(MACHINE, threads=2), results=few))
     for name, content in results.items():
-        write(folder / 'docs/leaderboard/results' / f'{name}.json', content)
+        write(folder / 'benchmarks/leaderboard/results' / f'{name}.json', content)
     return folder

@@ -3,13 +3,14 @@
 import csv
 import json
 import os
+import re
 import shutil
 
 import pytest
 from markdown_it import MarkdownIt
 
 from benchmarks.leaderboard import command
-from benchmarks.leaderboard.collect import collect
+from benchmarks.leaderboard.collect import collect, result_files
 from benchmarks.leaderboard.command import write
 from benchmarks.leaderboard.tables import rank
 from mlp_backbones.apis import load_config
@@ -68,7 +69,7 @@ def test_what_must_not_be_compared_is_never_in_one_ranking(tmp_path):
         ('4 epochs', 'trained here', 'single', 'train_cfg.max_epochs=12'): [(hire, 1)],
     }
     entries = collect(root)[0]
-    one = next(entry for entry in entries if entry.file == 'docs/leaderboard/results/one.json')
+    one = next(entry for entry in entries if entry.file == 'benchmarks/leaderboard/results/one.json')
     assert {measure.name: value for measure, value in one.measured.items()} == {
         'inference step (ms; Some CPU, 2 threads)': 12.5
     }
@@ -96,7 +97,7 @@ def test_equal_results_share_a_rank(tmp_path):
 def test_files_say_the_same(tmp_path):
     spread = dict(seeds=[0, 1], spread=dict.fromkeys(BOXES, 0.4), cost={'infer_ms': 12.5})
     root = repository(tmp_path, zoo(), mine=result(**spread, commit=None))
-    out = root / 'docs/leaderboard'
+    out = root / 'docs/board'
     assert [path.name for path in write(root, out, [])] == [
         'leaderboard.csv',
         'leaderboard.json',
@@ -124,7 +125,7 @@ def test_files_say_the_same(tmp_path):
     assert found['command'] == result()['command'] and found['spread']['box AP'] == 0.4 and found['commit'] is None
 
     page = (out / 'leaderboard.md').read_text()
-    assert '## Mask R-CNN on COCO, 3x: reported, training at one scale, testing at one scale, multiply-adds at' in page
+    assert '## Mask R-CNN on COCO, 3x: reported, training at one scale, testing at one scale, MACs at' in page
     assert (
         '| 1 | [cyclemlp_b2-m](../../configs/cyclemlp_b2-m.py) | 42.1 |  | 46.0 | 250 |  | svip-lab/Other README |'
         in page
@@ -139,12 +140,12 @@ def test_texts_of_strangers_stay_text(tmp_path):
     models[1]['Weights'] = 'javascript:planted()'
     mine = result(config='cyclemlp_b2-m', command=evil, metrics={'box AP': 40, 'mask AP': 39}, options={'a.lr': evil})
     root = repository(tmp_path, models, mine=mine)
-    write(root, root / 'docs/leaderboard', [])
-    page = (root / 'docs/leaderboard/index.html').read_text()
+    write(root, root / 'docs/board', [])
+    page = (root / 'docs/board/index.html').read_text()
     assert page.count('<script') == 2 and '<img' not in page and 'javascript:' not in page
     data = page[page.index('<script type="application/json"') :].partition('>')[2].partition('</script>')[0]
     assert not set('<>&\u2028') & set(data) and json.loads(data)['sections'][0]['rows'][0]['values']
-    markdown = (root / 'docs/leaderboard/leaderboard.md').read_text()
+    markdown = (root / 'docs/board/leaderboard.md').read_text()
     assert '<script' not in markdown and r'&lt;/script>\|&lt;img' in markdown
 
 
@@ -152,11 +153,11 @@ def test_headings_and_cells_of_markdown_hold_text_only(tmp_path):
     evil = '<img src=x>\n# [a](javascript:b)|`c`'
     mine = result(config='cyclemlp_b2-m', metrics={'box AP': 40, 'mask AP': 39}, options={'a.b': evil})
     root = repository(tmp_path, zoo()[:2], mine=mine)
-    write(root, root / 'docs/leaderboard', [])
+    write(root, root / 'docs/board', [])
     page = (
         MarkdownIt('commonmark', dict(html=True))
         .enable('table')
-        .parse((root / 'docs/leaderboard/leaderboard.md').read_text())
+        .parse((root / 'docs/board/leaderboard.md').read_text())
     )
     tokens = [child for token in page for child in [token, *(token.children or [])]]
     assert not [token for token in tokens if token.type in ('html_block', 'html_inline', 'image')]
@@ -191,15 +192,15 @@ def test_work_directories(tmp_path):
     cases.write(work / 'c' / 'result.json', result(completed=False))
     entries, remarks = collect(root, [work])
     assert [entry.file for entry in entries if entry.result] == [
-        'docs/leaderboard/results/mine.json',
+        'benchmarks/leaderboard/results/mine.json',
         f'{work}/a/result.json',
     ]
     assert remarks == [
-        f'left out, since {root}/docs/leaderboard/results/mine.json says the same: {work}/b/again/result.json',
-        f'left out, since its training has not come to its end: {work}/c/result.json',
+        f'left out, since {root}/benchmarks/leaderboard/results/mine.json is the same: {work}/b/again/result.json',
+        f'left out, since its training is unfinished: {work}/c/result.json',
     ]
     # In the repository an unfinished one is a fault; all faults of all files are named.
-    cases.write(root / 'docs/leaderboard/results/half.json', result(completed=False))
+    cases.write(root / 'benchmarks/leaderboard/results/half.json', result(completed=False))
     cases.write(work / 'a' / 'result.json', result(threads=-1, seeds=[]))
     with pytest.raises(UserError) as refused:
         collect(root, [work])
@@ -221,7 +222,7 @@ def test_impossible_metafiles_and_foreign_benchmarks_are_refused(tmp_path):
     with pytest.raises(UserError, match=r'metafile of cyclemlp_b1-m: metrics: box AP is 0\.4: it is in percent'):
         collect(root)
     (root / 'benchmarks/results/backbones-cpu.json').write_text('{"machine": {}}')
-    with pytest.raises(UserError, match=r'backbones-cpu\.json: no file of `python -m benchmarks run`: KeyError'):
+    with pytest.raises(UserError, match=r'backbones-cpu\.json: not a file of `python -m benchmarks run`: KeyError'):
         collect(root)
 
 
@@ -232,15 +233,21 @@ def test_nothing_yet(tmp_path):
     assert 'There is no result yet.' in (tmp_path / 'out' / 'leaderboard.md').read_text()
 
 
-def test_the_committed_files_are_what_build_writes(tmp_path):
-    # Beside the others, so that links are the same.
-    write(ROOT, tmp_path, [], base='https://example.org/x')
-    for name in FILES:
-        text = (tmp_path / name).read_text().replace('https://example.org/x', '../..')
-        assert text == (ROOT / 'docs/leaderboard' / name).read_text(), (
-            'build it again: python -m benchmarks.leaderboard build'
-        )
+def test_the_files_of_the_committed_results(tmp_path):
+    write(ROOT, tmp_path, [])
     assert sum((tmp_path / name).stat().st_size for name in FILES) < 1_000_000
+    with (tmp_path / 'leaderboard.csv').open() as stream:
+        measured = {
+            row['file']: row for row in csv.DictReader(stream) if row['state'] == 'trained here' and row['file']
+        }
+    committed = result_files(ROOT)
+    assert len(committed) == len(measured) >= 24
+    for path in committed:
+        content, row = json.loads(path.read_text()), measured[path.relative_to(ROOT).as_posix()]
+        assert {name: float(row[name]) for name in content['metrics']} == content['metrics']
+    # Links lead from the folder to the configs.
+    links = re.findall(r'\]\((\.\.[^)]*)\)', (tmp_path / 'leaderboard.md').read_text())
+    assert len(links) > 50 and all((tmp_path / link).exists() for link in links)
 
 
 def test_the_committed_results_have_no_fault(run_here):
@@ -261,7 +268,7 @@ def test_the_commands(tmp_path, monkeypatch, run_here):
     mine = cases.write(tmp_path / 'work' / 'result.json', result(config_hash=config_hash))
     bad = cases.write(tmp_path / 'work' / 'bad.json', result(config='cyclemlp_b1', threads=0, seeds=[]))
     name = f'mask-rcnn_cyclemlp-slim_digits-seed0-2026-11-21-{config_hash[:8]}.json'
-    target = tmp_path / 'docs/leaderboard/results' / name
+    target = tmp_path / 'benchmarks/leaderboard/results' / name
     code, lines = leaderboard('add', mine)
     assert (code, lines[-2:]) == (0, [str(target), 'now run: python -m benchmarks.leaderboard build'])
     assert target.read_bytes() == mine.read_bytes()
@@ -279,10 +286,12 @@ def test_the_commands(tmp_path, monkeypatch, run_here):
     )
     cases.write(mine, result(config_hash=config_hash, threads=3))
     code, lines = leaderboard('add', mine)
-    assert code == 1 and lines[-1].startswith(f'error: {target} is there and says something else; remove it first if')
+    assert code == 1 and lines[-1].startswith(f'error: {target} exists with other content; remove it first if')
     code, lines = leaderboard('check')
     assert (code, lines[-1]) == (0, '1 result file and the metafiles: no fault')
     code, lines = leaderboard('build', '--work-dirs', 'work', '--base', 'https://example.org/tree/')
     assert code == 0 and {line.rpartition('/')[2] for line in lines[-4:]} == set(FILES)
-    page = (tmp_path / 'docs/leaderboard/index.html').read_text()
-    assert f'href="https://example.org/tree/docs/leaderboard/results/{name}"' in page and 'work/result.json' in page
+    page = (tmp_path / 'docs/_build/leaderboard/index.html').read_text()
+    assert (
+        f'href="https://example.org/tree/benchmarks/leaderboard/results/{name}"' in page and 'work/result.json' in page
+    )
