@@ -1,4 +1,4 @@
-"""Fetches checkpoints from http(s) addresses into torch's hub folder; only whole, checked files are kept there."""
+"""Fetch checkpoints from http(s) addresses into torch's hub folder, which keeps only whole, checked files."""
 
 import base64
 import hashlib
@@ -32,13 +32,14 @@ _BLOCK = 1 << 18  # bytes
 
 
 def fetch(url: str, check: Callable[[Path, str], object], sha256: str | None = None) -> Path:
-    """Download a file once and give its path; later calls find it there.
+    """Download a file once and return its path; later calls find it there.
 
     In a distributed run one process of each machine downloads and the others wait; all raise if it fails on one.
 
-    The file is ``<name>-<8 digits>.<ending>`` in ``checkpoints/`` of ``torch.hub.get_dir()``. Its digits are of the
-    SHA-256 of the address, query included, because many addresses end in the same name. A name that has the file's own
-    hash, ``<name>-<hash>.<ending>`` as torch and mmengine write it, stays as it is, and the hash is checked.
+    The file is ``<name>-<8 digits>.<ending>`` in ``checkpoints/`` of ``torch.hub.get_dir()``. The digits begin the
+    SHA-256 of the address, query included, because many addresses end in the same name. A name with the file's own
+    hash, ``<name>-<hash>.<ending>`` as torch and mmengine write it, is kept, and the hash is checked. A file
+    ``<name>.<ending>`` is never read in place of the address, from which it need not be: the error names it.
 
     Args:
         url: an http(s) address. A user and password in it are sent, and hidden in messages.
@@ -49,13 +50,13 @@ def fetch(url: str, check: Callable[[Path, str], object], sha256: str | None = N
         Path of the file.
 
     Raises:
-        CheckpointMissing: if the file cannot be fetched; the sentence has the address, the reason, and where to put a
+        CheckpointMissing: if the file cannot be fetched; the error has the address, the reason, and the path for a
             copy that was fetched by other means.
-        CheckpointError: if the address is not one, the file is no checkpoint, or its hash is another.
+        CheckpointError: if the address is invalid, the file is not a checkpoint, or its hash differs.
     """
     shown = shown_address(url)
     parts = _split(url, shown)
-    path = Path(torch.hub.get_dir(), 'checkpoints', _cache_name(parts))
+    path = Path(torch.hub.get_dir(), 'checkpoints', _cache_name(parts)).absolute()
     sha256 = sha256 or _hash_in_name(parts.name)
     failure = None
     if dist.get_local_rank() == 0:
@@ -72,13 +73,17 @@ def fetch(url: str, check: Callable[[Path, str], object], sha256: str | None = N
         except CheckpointError as error:
             failure = type(error), str(error)
         except (_DownloadError, UserError, OSError) as error:
-            # An OSError is of the file system here; those of the network are told in _DownloadError.
+            # This OSError is one of the file system; _DownloadError reports those of the network.
             reason = printable(getattr(error, 'strerror', None) or error, 1_000)
-            failure = (
-                CheckpointMissing,
+            text = (
                 f'cannot fetch checkpoint {shown}: {reason}. Download it elsewhere and put it at '
-                f'{printable(path, 1_000)}, or give the path of your copy with init_cfg.checkpoint',
+                f'{printable(path, 1_000)}, or give the path of your copy with init_cfg.checkpoint'
             )
+            # Version 0.1 asked for this name, which many addresses share.
+            plain = path.with_name(_safe_name(parts))
+            if plain != path and plain.is_file():
+                text += f'. If your copy is {printable(plain, 1_000)}, move it there'
+            failure = CheckpointMissing, text
         except Exception as error:  # the other processes wait for an answer
             failure = CheckpointError, f'cannot fetch checkpoint {shown}: {type(error).__name__}: {printable(error)}'
     for failed in dist.all_gather_object(failure):
@@ -101,7 +106,7 @@ def check_hash(path: Path, name: str, sha256: str) -> None:
     """
     if not re.fullmatch('[0-9a-f]{8,64}', sha256 := sha256.lower()):
         raise CheckpointError(
-            f'sha256={printable(sha256, 80)!r} is not a hash; give 8 to 64 hexadecimal digits, as `sha256sum` prints'
+            f'sha256={printable(sha256, 80)!r} is not a hash; give 8 to 64 hexadecimal digits, as `sha256sum` prints them'
         )
     digest = hashlib.sha256()
     with path.open('rb') as file:
@@ -122,7 +127,7 @@ class _Parts:
 
 
 def _split(url: str, shown: str) -> _Parts:
-    """Check an address, and escape what an address may not hold."""
+    """Check an address, and escape the characters that it may not hold."""
     try:
         parts = urlsplit(url)
         _ = parts.port
@@ -144,12 +149,17 @@ def _split(url: str, shown: str) -> _Parts:
     return _Parts(urlunsplit((parts.scheme, where, path, query, '')), unquote(login) if at else None, name)
 
 
-def _cache_name(parts: _Parts) -> str:
+def _safe_name(parts: _Parts) -> str:
     name = re.sub(r'[^A-Za-z0-9._-]', '_', parts.name).lstrip('.') or 'checkpoint'
-    stem, dot, ending = name.rpartition('.') if re.search(r'\.[A-Za-z0-9]{1,12}$', name) else (name, '', '')
-    stem = stem[:100]
-    if _hash_in_name(parts.name):
+    ending = re.search(r'\.[A-Za-z0-9]{1,12}$', name)
+    return name[: ending.start()][:100] + ending[0] if ending else name[:100]
+
+
+def _cache_name(parts: _Parts) -> str:
+    name = _safe_name(parts)
+    if _hash_in_name(name):
         return name
+    stem, dot, ending = name.rpartition('.') if re.search(r'\.[A-Za-z0-9]{1,12}$', name) else (name, '', '')
     return f'{stem}-{hashlib.sha256(parts.url.encode()).hexdigest()[:8]}{dot}{ending}'
 
 
@@ -168,12 +178,12 @@ class _Redirects(request.HTTPRedirectHandler):
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):
         if req.type == 'https' and urlsplit(newurl).scheme != 'https':
-            raise _DownloadError(f'the server sends us from https to {shown_address(newurl)}')
+            raise _DownloadError(f'it redirects from https to {shown_address(newurl)}')
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 class _Transfer(threading.Thread):
-    """Fetches an address into a file, in a thread: only so can a server be left that sends a byte now and then.
+    """Fetch an address into a file, in a thread: only then can a server be left that sends a byte now and then.
 
     Attributes:
         total: length that the server stated, in bytes, or None.
@@ -189,7 +199,7 @@ class _Transfer(threading.Thread):
 
     def run(self) -> None:
         try:
-            # Only these: urllib's own list has ftp:// and file:// too, where a redirect could lead.
+            # Only these: urllib's own list has ftp:// and file://, where a redirect could lead.
             opener = request.OpenerDirector()
             for handler in (
                 request.ProxyHandler(),
@@ -211,7 +221,7 @@ class _Transfer(threading.Thread):
         room = shutil.disk_usage(self.path.parent).free - (64 << 20)
         limit = min(_LARGEST, room)
         if self.total is not None and self.total > limit:
-            raise _DownloadError(f'it is to have {self.total:,} bytes; there is room for {limit:,}')
+            raise _DownloadError(f'it has {self.total:,} bytes; there is room for {limit:,}')
         while not self.is_abandoned and (block := response.read1(_BLOCK)):
             self.done += len(block)
             if self.done > limit:

@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, printable
-from .unpickle import BrokenFileError, Source, Storage, Unpickler, UnsafeFileError
+from .pickle_arrays import Storage
+from .pickle_limits import BrokenFileError, UnsafeFileError
+from .pickle_machine import Source, Unpickler
 
 _MAX_HEADER = 100 << 20  # bytes, as in the reference implementation of safetensors
 
@@ -117,7 +119,7 @@ def _read_zip(file: BinaryIO, size: int) -> object:
     try:
         with zipfile.ZipFile(file) as archive:
             entries, end = archive.infolist(), archive.start_dir
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, struct.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error) as error:
         raise BrokenFileError(f'its zip archive cannot be read: {printable(error)}') from error
     records = _check_records(file, entries, end)
     names = [name for name in records if re.fullmatch(r'[^/]+/data\.pkl', name)]
@@ -178,9 +180,12 @@ def _check_records(file: BinaryIO, entries: list[zipfile.ZipInfo], end: int) -> 
         name = printable(entry.filename, 50)
         if entry.filename in records:
             raise BrokenFileError(f'its zip archive holds {name} twice')
+        # Zip64 has offsets of up to 2^64, and an archive may shift all of them, below zero, too.
+        if not last <= entry.header_offset < end:
+            raise BrokenFileError(f'its record {name} overlaps another, or lies outside of the file')
         file.seek(entry.header_offset)
         header = file.read(30)
-        if entry.header_offset < last or len(header) < 30 or header[:4] != b'PK\3\4':
+        if len(header) < 30 or header[:4] != b'PK\3\4':
             raise BrokenFileError(f'its record {name} is not where the zip archive says')
         start = entry.header_offset + 30 + sum(struct.unpack('<HH', header[26:]))
         last = start + entry.compress_size
@@ -197,7 +202,7 @@ def _read_record(file: BinaryIO, record: _Record) -> bytes:
     return data
 
 
-def _check(data: bytes | memoryview, record: _Record) -> None:
+def _check(data: Any, record: _Record) -> None:
     if len(data) != record.size:
         raise BrokenFileError('it became shorter while it was read')
     # torch.serialization.set_crc32_options(False) writes 0.
@@ -209,12 +214,12 @@ def _read_storage(file: BinaryIO, record: _Record) -> Tensor:
     record.find(file)
     memory = torch.empty(record.size, dtype=torch.uint8)
     _fill(file, memory)
-    _check(memoryview(memory.numpy()), record)
+    _check(memory.numpy(), record)
     return memory
 
 
-def _fill(file: BinaryIO, memory: Tensor) -> None:
-    if file.readinto(memoryview(memory.numpy())) != len(memory):
+def _fill(file: Any, memory: Tensor) -> None:
+    if file.readinto(memory.numpy()) != len(memory):
         raise BrokenFileError('it is shorter than its tensors')
 
 
@@ -300,21 +305,20 @@ def _unique(pairs: list[tuple[str, object]]) -> dict:
     return content
 
 
-def _check_entry(name: str, entry: object) -> tuple[int, int, str, torch.dtype, list[int]]:
-    known = isinstance(entry, dict) and set(entry) == {'dtype', 'shape', 'data_offsets'}
-    numbers = (
-        [*entry['shape'], *entry['data_offsets']]
-        if known and all(isinstance(entry[key], list) for key in ('shape', 'data_offsets'))
-        else None
-    )
-    if numbers is None or len(entry['data_offsets']) != 2 or len(entry['shape']) > 64:
-        raise BrokenFileError(f'the entry of its tensor {printable(name, 50)} is not one of safetensors')
-    if not all(type(n) is int and 0 <= n < 1 << 48 for n in numbers):
-        raise BrokenFileError(f'its tensor {printable(name, 50)} has an impossible shape')
-    dtype = getattr(torch, _SAFETENSORS_TYPES.get(str(entry['dtype']), ''), None)
+def _check_entry(name: str, entry: Any) -> tuple[int, int, str, torch.dtype, list[int]]:
+    shown = printable(name, 50)
+    if not isinstance(entry, dict) or set(entry) != {'dtype', 'shape', 'data_offsets'}:
+        raise BrokenFileError(f'the entry of its tensor {shown} is not one of safetensors')
+    dtype, shape, offsets = entry['dtype'], entry['shape'], entry['data_offsets']
+    if not all(isinstance(numbers, list) and len(numbers) <= 64 for numbers in (shape, offsets)) or len(offsets) != 2:
+        raise BrokenFileError(f'the entry of its tensor {shown} is not one of safetensors')
+    # Nor may the sizes of a tensor without elements overflow when they are multiplied.
+    if not all(type(n) is int and n >= 0 for n in (*shape, *offsets)) or prod(n for n in shape if n) >= 1 << 48:
+        raise BrokenFileError(f'its tensor {shown} has an impossible shape')
+    dtype = getattr(torch, _SAFETENSORS_TYPES.get(dtype, ''), None) if isinstance(dtype, str) else None
     if dtype is None:
-        raise BrokenFileError(f'its tensor {printable(name, 50)} has the unknown type {printable(entry["dtype"], 20)}')
-    start, end = entry['data_offsets']
-    if end - start != prod(entry['shape']) * dtype.itemsize:
-        raise BrokenFileError(f'its tensor {printable(name, 50)} has other bytes than its shape needs')
-    return start, end, name, dtype, entry['shape']
+        raise BrokenFileError(f'its tensor {shown} has an unknown type of elements')
+    start, end = offsets
+    if end - start != prod(shape) * dtype.itemsize:
+        raise BrokenFileError(f'its tensor {shown} has other bytes than its shape needs')
+    return start, end, name, dtype, shape

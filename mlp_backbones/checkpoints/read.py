@@ -1,4 +1,4 @@
-"""Reads checkpoint files, and never runs what is in them."""
+"""Read checkpoint files, and never run what is in them."""
 
 import os
 import re
@@ -22,7 +22,7 @@ def read_checkpoint(source: str | Path, *, sha256: str | None = None) -> dict:
     Args:
         source: path of a file, ``~`` allowed; a ``file://`` address; or an http(s) address, which is fetched once into
             ``checkpoints/`` of torch's hub folder.
-        sha256: the file's SHA-256 or the first 8 or more hexadecimal digits of it. Default None: only a hash in the
+        sha256: the file's SHA-256, or its first 8 or more hexadecimal digits. Default None: only a hash in the
             name of an address is checked, as in ``name-<hash>.pth``.
 
     Returns:
@@ -30,8 +30,8 @@ def read_checkpoint(source: str | Path, *, sha256: str | None = None) -> dict:
 
     Raises:
         CheckpointMissing: if the file does not exist or cannot be fetched.
-        CheckpointError: if the file cannot be read, is damaged, or asks for anything but tensors and plain data; the
-            sentence names what it asked for.
+        CheckpointError: if the file cannot be read, is damaged, or asks for anything but tensors and plain data, which
+            the error names.
     """
     if not isinstance(source, str | os.PathLike):
         raise CheckpointError(
@@ -61,13 +61,15 @@ def _local_path(text: str, name: str, scheme: str | None) -> Path:
             parts = urlsplit(text)
             if parts.netloc not in ('', 'localhost'):
                 raise CheckpointError(
-                    f'cannot read checkpoint {name}: it lies on another machine, {printable(parts.netloc, 100)}; a '
-                    f'file of this machine is file:///folder/name.pth'
+                    f'cannot read checkpoint {name}: it is on another machine, {printable(parts.netloc, 100)}; '
+                    f'write file:///folder/name.pth for a file of this machine'
                 )
             text = url2pathname(parts.path)
         path = Path(text).expanduser()
         if not path.is_file():
             what = 'a folder' if path.is_dir() else 'not a regular file' if path.exists() else 'no such file'
+            if what == 'no such file' and not path.is_absolute():
+                what += f' in {printable(Path.cwd(), _MAX_PATH)}'
             raise CheckpointMissing(
                 f'cannot read checkpoint {name}: {what}; give the path of a .pth file or an http(s) address'
             )

@@ -146,14 +146,38 @@ def test_addresses_that_lead_nowhere(tmp_path, monkeypatch, source):
     assert not [path for path in tmp_path.rglob('*') if path.is_file()]
 
 
-def test_a_file_that_was_put_where_the_sentence_says_is_found(tmp_path, monkeypatch):
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    source = 'http://127.0.0.1:9/folder/net.pth'
+@pytest.mark.parametrize(
+    'source',
+    [
+        'http://127.0.0.1:9/folder/CycleMLP_B1.pth',
+        'http://user:secret@127.0.0.1:9/folder/é and more',
+        'http://127.0.0.1:9/get?id=1',
+        'http://127.0.0.1:9/' + 'a' * 500 + '.pth',
+        'HTTP://127.0.0.1:9/net-20240131.pth#part',
+    ],
+)
+def test_a_file_that_was_put_where_the_error_says_is_found(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('TORCH_HOME', 'torch')
     with pytest.raises(CheckpointMissing) as error:
         read_checkpoint(source)
     path = next(Path(word.rstrip(',')) for word in str(error.value).split() if word.startswith(str(tmp_path)))
     path.write_bytes(checkpoint(1))
     assert value(source) == 1
+
+
+def test_a_file_of_the_plain_name_is_named_and_not_taken_for_the_address(address, tmp_path):
+    plain = tmp_path / 'hub/checkpoints/CycleMLP_B1.pth'
+    plain.parent.mkdir(parents=True)
+    plain.write_bytes(checkpoint(7))
+    assert value(f'{address}/a/CycleMLP_B1.pth') == 1
+    source = 'http://127.0.0.1:9/folder/CycleMLP_B1.pth'
+    with pytest.raises(CheckpointMissing) as error:
+        read_checkpoint(source)
+    path, named = (Path(w.rstrip(',.')) for w in str(error.value).split() if w.startswith(str(tmp_path)))
+    assert named == plain
+    plain.rename(path)
+    assert value(source) == 7
 
 
 def test_a_password_is_sent_and_not_shown(address, tmp_path):

@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import pickle
+import random
 import struct
 import sys
 import tarfile
@@ -188,6 +189,52 @@ def test_records_of_the_archive_must_be_as_stated(tmp_path):
         read_checkpoint(path)
 
 
+def test_offsets_of_a_lying_archive(tmp_path):
+    path = tmp_path / 'a.pth'
+    for at in (-1, 1, 2**31, 2**40, 2**63, 2**64 - 1):
+        torch.save({'a': torch.zeros(4)}, path)
+        with zipfile.ZipFile(path, 'a') as archive:
+            archive._didModify = True
+            first = archive.filelist[0]
+            first.header_offset = archive.filelist[1].header_offset if at == -1 else at
+        with pytest.raises(CheckpointError):
+            read_checkpoint(path)
+
+
+@pytest.mark.parametrize('zipped', [True, False])
+def test_a_damaged_file_is_read_or_refused(tmp_path, zipped):
+    path = tmp_path / 'a.pth'
+    torch.save({'a': torch.zeros(4), 'b': [1, 'x']}, path, _use_new_zipfile_serialization=zipped)
+    whole, rng = path.read_bytes(), random.Random(0)
+    places = [at for at in range(len(whole)) if whole[at]]  # not those that fill up
+    refused = 0
+    for _ in range(600):
+        damaged = bytearray(whole)
+        for _ in range(rng.choice([1, 2, 8])):
+            damaged[rng.choice(places) + rng.choice([0, 0, 1])] = rng.choice([0, 255, rng.randrange(256)])
+        path.write_bytes(damaged)
+        try:
+            read_checkpoint(path)
+        except CheckpointError:
+            refused += 1
+    assert refused > 200
+
+
+@pytest.mark.parametrize('kind', ['zip', 'legacy', 'safetensors'])
+def test_tensors_do_not_follow_the_file(tmp_path, kind):
+    path = tmp_path / 'a.pth'
+    torch.save({'a': torch.ones(1000)}, path, _use_new_zipfile_serialization=kind == 'zip')
+    if kind == 'safetensors':
+        path.write_bytes(safetensors({'a': entry(shape=(1000,), at=(0, 4000))}, torch.ones(1000).numpy().tobytes()))
+    files = set(os.listdir('/proc/self/fd'))
+    read = read_checkpoint(path)['a']
+    assert set(os.listdir('/proc/self/fd')) == files
+    with path.open('r+b') as file:
+        file.write(bytes(path.stat().st_size))
+    path.unlink()
+    assert (read == 1).all() and (read.mul_(2) == 2).all()
+
+
 def test_other_files_are_told_apart(tmp_path):
     path = tmp_path / 'x.pth'
 
@@ -231,6 +278,9 @@ def entry(dtype='F32', shape=(2,), at=(0, 8)):
     return dict(dtype=dtype, shape=list(shape), data_offsets=list(at))
 
 
+DEPTHS = range(100, 1000, 10)  # near Python's limit
+
+
 def test_safetensors(tmp_path):
     path = tmp_path / 'a.safetensors'
     values = torch.tensor([1.5, -2.0]).numpy().tobytes() + torch.tensor([7]).numpy().tobytes()
@@ -256,6 +306,9 @@ def test_safetensors(tmp_path):
         safetensors({'a': entry(shape=(1 << 40, 1 << 40))}, bytes(8)),
         safetensors({'a': entry(shape=(-2,))}, bytes(8)),
         safetensors({'a': entry('F33')}, bytes(8)),
+        safetensors({'a': entry(shape=(1 << 47, 1 << 47, 0), at=(0, 0))}),
+        safetensors({'a': entry(shape=(1,) * 65, at=(0, 4))}, bytes(4)),
+        *(safetensors(b'{"a":{"dtype":%s,"shape":[],"data_offsets":[0,4]}}' % (b'[' * n + b']' * n)) for n in DEPTHS),
         safetensors({'a': 3}, bytes(8)),
         safetensors({'a': dict(entry(), shape='ab')}, bytes(8)),
         safetensors(b'{"a": ' + b'[' * 100_000, bytes(8)),

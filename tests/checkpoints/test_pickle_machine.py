@@ -14,18 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from mlp_backbones.checkpoints.unpickle import (
-    _NAMES,
-    _OPCODES,
-    _REFUSED,
-    BrokenFileError,
-    Source,
-    Storage,
-    Unpickler,
-    UnsafeFileError,
-    _Method,
-    _Name,
-)
+from mlp_backbones.checkpoints.pickle_arrays import Storage
+from mlp_backbones.checkpoints.pickle_limits import BrokenFileError, UnsafeFileError
+from mlp_backbones.checkpoints.pickle_machine import OPCODES, REFUSED, Source, Unpickler
+from mlp_backbones.checkpoints.pickle_names import NAMES, Method, Name
 
 
 def data(value):
@@ -48,6 +40,13 @@ TENSOR = 'torch._utils._rebuild_tensor_v2'
 
 def tensor(offset=0, size=(4,), stride=(1,), hooks=b'N'):
     return call(TENSOR, STORAGE, data(offset), data(size), data(stride), data(False), hooks)
+
+
+# Parts of the hostile pickles below.
+SHARED = b'(' + b'N' * 300_000 + b'tq\0'
+LETTERS = data('x' * 1_000_000) + b'q\0'
+CPU_TENSOR = 'torch._utils._rebuild_device_tensor_from_cpu_tensor'
+INTERFACE = {'__array_interface__': {'data': (4096, True), 'shape': (4,), 'typestr': '<f4', 'version': 3}}
 
 
 def load(opcodes):
@@ -83,10 +82,13 @@ HOSTILE = [
     name('numpy.ndarray'),
     STORAGE,
     call('numpy.dtype', data('f8')),
+    call('builtins.range', data(1 << 60)),
+    call('collections.deque', data([1, 2])),
+    name('torch.Tensor') + b'\x85\x85',
 ]
 
 
-@pytest.mark.parametrize('full', _NAMES)
+@pytest.mark.parametrize('full', NAMES)
 def test_every_allowed_name_is_harmless_with_any_arguments(full, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
@@ -98,8 +100,8 @@ def test_every_allowed_name_is_harmless_with_any_arguments(full, tmp_path, monke
             opcodes = name(full) + b'(' + b''.join(args) + b't' + end
             if refused(opcodes) is None:
                 value = load(opcodes)
-                assert not isinstance(value, _Name) and not hasattr(value, '__globals__')
-                assert not callable(value) or isinstance(value, _Method | torch.device)
+                assert not isinstance(value, Name) and not hasattr(value, '__globals__')
+                assert not callable(value) or isinstance(value, Method | torch.device)
     assert not list(tmp_path.iterdir())
     assert time.process_time() - start < 20
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
@@ -126,7 +128,7 @@ def test_other_names_are_refused_by_name(full, is_stack_global):
     assert full in refused(opcodes)
 
 
-@pytest.mark.parametrize('opcode', _REFUSED)
+@pytest.mark.parametrize('opcode', REFUSED)
 def test_opcodes_that_torch_does_not_write_are_refused(opcode):
     assert 'uses' in refused(data([1]) + bytes([opcode]) + bytes(8))
 
@@ -172,6 +174,25 @@ def test_opcodes_that_torch_does_not_write_are_refused(opcode):
         b'}' + data('a') + name('argparse.Namespace') + b's',
         call('collections.OrderedDict') + data({'items': 5}) + b'b',
         call('collections.OrderedDict') + data({'_metadata': 5}) + b'b',
+        SHARED + b']h\0a' * 3000,  # 3000 lists with the same tuple of 300,000
+        call(TENSOR, STORAGE, data(0), call('builtins.range', data(1 << 60)), data((1,)), data(False), b'N'),
+        call('torch.Size', call('builtins.range', data(1 << 60))),
+        call('numpy.dtype', data('f8')) + call('builtins.range', data(1 << 60)) + b'b',
+        call('collections.OrderedDict', b'](' + b''.join(data(i << 61) + b'N\x86' for i in range(20_000)) + b'e'),
+        b'}('
+        + b''.join(data(i << 61) + b'N' for i in range(9_000))
+        + b'uq\0'
+        + call('collections.Counter', b'h\0') * 40,
+        LETTERS + b'}(' + (b'(' + b'h\0' * 4000 + b'tN') * 2 + b'u',  # too long to print in a message
+        LETTERS + b'}(' + b''.join(b'(h\0' + data((-1 - i % 2, -1 - i // 2)) + b'tN' for i in range(100)) + b'u',
+        call(CPU_TENSOR, tensor(size=(30_000_000,), stride=(0,)), name('torch.float64'), b'N', data(False)),
+        name('mmengine.config.config.Config') + b'q\0(' + b'h\0)R' * 20_000 + b't',
+        call('argparse.Namespace') + data(INTERFACE) + b'b',
+        tensor() + data(INTERFACE) + b'b',
+        call('mmengine.config.config.ConfigDict', data(INTERFACE)),
+        call('yacs.config.CfgNode') + b'(' + data('__array_interface__') + data({}) + b'u',
+        b'}' + data('a') + name('torch.Tensor') + b'\x85\x85s',
+        b'(' + data('storage') + name('torch.FloatStorage') + data('0') + b']' + data(16) + b'tQ',
         b'',
         b'((',
         b'e',
@@ -192,8 +213,8 @@ def test_what_a_file_cannot_hold_is_refused_at_little_cost(opcodes):
 
 def test_all_opcodes_are_known_and_those_with_effects_are_refused():
     codes = {ord(info.code) for info in pickletools.opcodes}
-    assert set(_OPCODES) | set(_REFUSED) | {ord('.')} == codes
-    assert not set(_OPCODES) & set(_REFUSED)
+    assert set(OPCODES) | set(REFUSED) | {ord('.')} == codes
+    assert not set(OPCODES) & set(REFUSED)
 
 
 def test_damaged_pickles_are_refused_or_read_as_data():
