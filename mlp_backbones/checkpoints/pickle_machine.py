@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import torch
 
 from ..errors import printable
-from .pickle_arrays import PendingArray, Storage
+from .pickle_arrays import PendingArray, Storage, is_own
 from .pickle_limits import MAX_DEPTH, MAX_NODES, BrokenFileError, Limits, UnsafeFileError, is_count
 from .pickle_names import STORAGES, Name, check_key, find, set_state
 
@@ -62,7 +62,7 @@ class _Node:
 
     def __init__(self, value: Any, depth: int = 0, size: int = 1):
         self.value, self.depth, self.size = value, depth, size
-        self.alien: object = value if isinstance(value, Storage | PendingArray) else None
+        self.alien: object = value if is_own(value, Storage, PendingArray) else None
         self.is_open = True
 
 
@@ -298,7 +298,7 @@ class Unpickler:
     def _build(self) -> None:
         item = self._pop_count(1)[0]
         node = self._target((object,))
-        if isinstance(node.value, PendingArray):
+        if is_own(node.value, PendingArray):
             node.alien = None  # the state has the values
         (state,) = self._fill(node, [item])
         node.value = set_state(self.limits, node.value, state)
