@@ -405,13 +405,13 @@ def drawings(family: str) -> dict[str, str]:
             f'{family}-reach.svg': svg(draw_reach(net)),
         }
     captions = {
-        'network': f'The whole network, `{page.variant}`: every output leaves behind the blocks of its box.',
+        'network': f'The whole network, `{page.variant}`. Each output follows the blocks of its box.',
         'idea': page.idea.__doc__,
         'reach': (
-            f'What the position in the circle reads, measured on `{page.variant}` with random weights: the gradient '
-            'with respect to the input of one mixer, and to the image. Colour falls with the logarithm down to 1/1000 '
-            'of the strongest; the percentage is the part of the map, or of the image, above that. '
-            'Photograph: scikit-learn.'
+            f'Receptive field of the circled position, measured on `{page.variant}` with random weights: the gradient '
+            'with respect to the input of one mixer, and to the image. The colour follows the logarithm, down to '
+            '1/1000 of the strongest influence; the percentage is the fraction of the map, or of the image, above '
+            'that. Photograph: scikit-learn.'
         ),
     }
     text = ''.join(f'![{caption}]({family}-{kind}.svg)\n\n*{caption}*\n\n' for kind, caption in captions.items())
