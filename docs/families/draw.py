@@ -1,4 +1,4 @@
-"""Draw the pictures of the families' pages: the whole network, the idea of its mixer, and what an output reads."""
+"""Draw the families' networks, the idea of each mixer, and the receptive fields of their outputs."""
 
 import math
 from collections import Counter
@@ -28,18 +28,18 @@ from mlp_backbones.backbones.wavemlp import _wave as wave
 from mlp_backbones.ops import axial_shift, cycle_shift, fold_regions, on_native_grid
 
 SIDE = 224  # of the photograph, in pixels
-WEAKEST = 1e-3  # of the strongest influence: what is drawn as none
+WEAKEST = 1e-3  # of the strongest influence; below it none is drawn
 BLOCKS = (Block, ConvBlock, ConvMLPBlock, SparseBlock)
 
 
 @dataclass(frozen=True)
 class Page:
-    """What is drawn for one family.
+    """Settings of the drawings of one family.
 
     Attributes:
-        variant: whose network is drawn.
+        variant: variant to draw.
         stem: first line in the stem's box.
-        idea: draws the mixer's idea; its docstring is the caption.
+        idea: function that draws the mixer's idea; its docstring is the caption.
     """
 
     variant: str
@@ -50,7 +50,7 @@ class Page:
 def grid(
     axis: Axes, values: Tensor, title: str, colour: Callable, xlabel: str = 'position', ylabel: str = 'channel'
 ) -> None:
-    """Draw a matrix ``[rows, columns]`` of whole numbers, one in each cell; 0 is nothing, or padding."""
+    """Draw a matrix ``[rows, columns]`` of whole numbers, one per cell; 0 is empty, or padding."""
     rows, columns = values.shape
     for row in range(rows):
         for column in range(columns):
@@ -163,18 +163,17 @@ def sparsemlp() -> Figure:
     logits = torch.tensor([[3, 0, 2, 1, 3, 0, 2, 4], [1, 2, 0, 3, 1, 3, 1, 0], [0, 1, 1, 0, 2, 1, 3, 2], [-1.0] * 8])
     experts = Experts(len(logits.T), 1, len(logits), 2).eval()
     experts.gate.weight.data = logits
-    dispatched = {}
-    # What is dispatched, in place of the dispatch.
-    experts._chosen_experts = lambda x, weights, chosen: dispatched.update(weights=weights, chosen=chosen)
-    experts(torch.eye(len(logits.T)))
-    weights, chosen = dispatched['weights'], dispatched['chosen']
-    percent = torch.zeros_like(logits).T.scatter(1, chosen, 100 * weights).round().T
+    # Each expert answers with its number as a vector, so that the output holds the weights of the experts.
+    experts.fc2.data.zero_()
+    experts.bias2.data = torch.eye(*logits.shape)
+    with torch.no_grad():
+        percent = (100 * experts(torch.eye(len(logits.T)))[:, : len(logits)].T).round()
     figure = Figure(figsize=(9, 3), layout='constrained')
     axes = figure.subplots(1, 2, width_ratios=(8, 7))
     grid(axes[0], percent, 'the gate: percent of the best 2 experts', lambda row, _: PALE[row], 'vector', 'expert')
     axes[1].set(xlim=(0, 7), ylim=(4, 0), xticks=[], yticks=[], aspect=1, title='each expert maps its own vectors')
     for expert in range(len(logits)):
-        vectors = (chosen == expert).any(1).nonzero().flatten().tolist()
+        vectors = percent[expert].nonzero().flatten().tolist()
         for place, vector in enumerate(vectors):
             axes[1].add_patch(
                 matplotlib.patches.Rectangle((place + 0.03, expert + 0.03), 0.94, 0.94, color=PALE[expert])
@@ -261,7 +260,7 @@ def arrow(axis: Axes, start: float, end: float, y: float) -> None:
 
 
 def blocks_before(net: MLPBackbone) -> list[str]:
-    """Run the network, and count the blocks before each output; those at another stride than the output's tell it."""
+    """Run the network, and count the blocks before each output, with strides that differ from the output's."""
     kinds = {ConvBlock: 'conv block', ConvMLPBlock: 'MLP block'}
     counts: list[Counter[tuple[str, int]]] = [Counter() for _ in net.out_indices]
 
@@ -291,7 +290,7 @@ def blocks_before(net: MLPBackbone) -> list[str]:
 
 
 def draw_network(net: MLPBackbone, stem: str) -> Figure:
-    """Draw the stem and what lies before each output: blocks, channels and strides, as the network has them."""
+    """Draw the stem, and the blocks, channels and strides before each output, as the network has them."""
     figure = Figure(figsize=(9.4, 2.9))
     axis = figure.add_axes((0, 0, 1, 1))
     with torch.inference_mode():
@@ -323,7 +322,7 @@ def photograph() -> np.ndarray:
 
 
 def influence(output: Tensor, source: Tensor) -> np.ndarray:
-    """Return how strongly each position of ``source`` acts on the middle of ``output``, ``[H, W]`` from 0 to 1.
+    """Return the influence of each position of ``source`` on the middle of ``output``, ``[H, W]`` from 0 to 1.
 
     It is the gradient of a random mixture of the position's channels, summed over the channels of the source.
     """
@@ -334,7 +333,7 @@ def influence(output: Tensor, source: Tensor) -> np.ndarray:
 
 
 def draw_reach(net: MLPBackbone) -> Figure:
-    """Lay over a photograph what the middle of a map reads: one mixer of it, and all layers up to each output."""
+    """Draw receptive fields of the middle of a map over a photograph: of one mixer, and of each output."""
     torch.manual_seed(0)
     net.eval()
     photo = photograph()
@@ -374,7 +373,7 @@ def reading_part(net: MLPBackbone) -> nn.Module:
 
 
 def lay_over(photo: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Grey and dark where ``heat`` is 0, the photograph where it is weak, and orange where it is 1."""
+    """Return dark grey where ``heat`` is 0, the photograph where it is weak, and orange where it is 1."""
     grey = photo.mean(-1, keepdims=True) * 0.45
     heat = np.clip(heat, 0, 1)[..., None]
     tinted = photo * 0.5 + np.array([1.0, 0.62, 0.1]) * 0.5
@@ -395,7 +394,7 @@ PAGES = {
 
 
 def drawings(family: str) -> dict[str, str]:
-    """Return the files of a family's page by name: three drawings, and the Markdown that shows them."""
+    """Return the files of a family's page by name: three drawings, and Markdown that includes them."""
     page = PAGES[family]
     with matplotlib.rc_context(STYLE):
         torch.manual_seed(0)
@@ -406,13 +405,13 @@ def drawings(family: str) -> dict[str, str]:
             f'{family}-reach.svg': svg(draw_reach(net)),
         }
     captions = {
-        'network': f'The whole network, `{page.variant}`: every output leaves behind the blocks of its box.',
+        'network': f'The whole network, `{page.variant}`. Each output follows the blocks of its box.',
         'idea': page.idea.__doc__,
         'reach': (
-            f'What the position in the circle reads, measured on `{page.variant}` with random weights: the gradient '
-            'with respect to the input of one mixer, and to the image. Colour falls with the logarithm down to 1/1000 '
-            'of the strongest; the percentage is the part of the map, or of the image, above that. '
-            'Photograph: scikit-learn.'
+            f'Receptive field of the circled position, measured on `{page.variant}` with random weights: the gradient '
+            'with respect to the input of one mixer, and to the image. The colour follows the logarithm, down to '
+            '1/1000 of the strongest influence; the percentage is the fraction of the map, or of the image, above '
+            'that. Photograph: scikit-learn.'
         ),
     }
     text = ''.join(f'![{caption}]({family}-{kind}.svg)\n\n*{caption}*\n\n' for kind, caption in captions.items())
