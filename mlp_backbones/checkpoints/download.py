@@ -106,7 +106,7 @@ def check_hash(path: Path, name: str, sha256: str) -> None:
     """
     if not re.fullmatch('[0-9a-f]{8,64}', sha256 := sha256.lower()):
         raise CheckpointError(
-            f'sha256={printable(sha256, 80)!r} is not a hash; give 8 to 64 hexadecimal digits, as `sha256sum` prints them'
+            f'sha256={printable(sha256, 80)!r} is not a hash; give 8 to 64 hexadecimal digits, as sha256sum prints'
         )
     digest = hashlib.sha256()
     with path.open('rb') as file:
