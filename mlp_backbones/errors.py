@@ -1,4 +1,4 @@
-"""Errors caused by user input, and text from files made fit to print."""
+"""Errors caused by user input, and escaped text for messages."""
 
 import re
 
@@ -19,13 +19,12 @@ def printable(text: object, limit: int = 200) -> str:
     """Escape and shorten text that comes from a file, an address or a user, for a message or a log.
 
     Args:
-        text: anything with a ``str``.
-        limit: longest result, in characters of the text. Default 200.
+        text: text, or an object to convert with ``str``.
+        limit: number of characters of the text to keep. Default 200.
 
     Returns:
-        The text without user names and passwords in addresses, and without control characters, terminal escapes,
-        bidirectional marks and lone surrogates, which appear as ``\\x1b`` and the like; of a longer text, the first
-        ``limit`` characters and how many there were.
+        The text without user names and passwords in addresses. Control characters, terminal escapes, bidirectional
+        marks and lone surrogates are escaped, as ``\\x1b``. A longer text is cut and followed by its length.
     """
     text = re.sub(r'://[^/@\s]*@', '://', text if isinstance(text, str) else str(text))
     escaped = (c if c.isprintable() else c.encode('unicode_escape', 'surrogatepass').decode() for c in text[:limit])

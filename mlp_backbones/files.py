@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all."""
+"""Write files and folders whole or not at all."""
 
 import fcntl
 import os
@@ -20,9 +20,8 @@ _LONGEST = 255  # bytes of a name, on the usual file systems
 def atomic_file(target: str | Path) -> Iterator[Path]:
     """Write a file next to its target, and move it into place when the block ends without an error.
 
-    The new content is on the disk before it replaces the old one, so that a killed process or a full disk leaves the
-    target as it was. What a killed writer of the same target left behind is removed. A target that exists keeps its
-    permissions.
+    The new content is synced to disk before it replaces the old one: after a kill or on a full disk the target is
+    unchanged. Leftovers of killed writers of the same target are removed. An existing target keeps its permissions.
 
     Args:
         target: the file to write; its folder is created if it is missing.
@@ -103,9 +102,11 @@ def check_target(target: str | Path, is_folder: bool = False) -> Path:
     try:
         length = len(os.fsencode(target.name))
     except UnicodeEncodeError as error:
-        raise UserError(f'cannot write {shown}: a name cannot hold half of a character; leave it out') from error
+        raise UserError(
+            f'cannot write {shown}: its name has half of a character (a lone surrogate); leave it out'
+        ) from error
     if '\0' in str(target):
-        raise UserError(f'cannot write {shown}: a name cannot hold a NUL; leave it out')
+        raise UserError(f'cannot write {shown}: its name has a NUL character; leave it out')
     if length > _LONGEST:
         raise UserError(f'cannot write {shown}: its name has {length} bytes; give one of at most {_LONGEST}')
     is_right = target.is_dir() if is_folder else target.is_file()
@@ -122,7 +123,7 @@ def check_target(target: str | Path, is_folder: bool = False) -> Path:
 
 
 def remove_leftovers(folder: str | Path, target: str = '') -> None:
-    """Remove what killed writers of :func:`atomic_file` and :func:`atomic_folder` left in a folder.
+    """Remove what killed writers left in a folder, by :func:`atomic_file` or :func:`atomic_folder`.
 
     Args:
         folder: where to look.
@@ -150,7 +151,10 @@ def remove_leftovers(folder: str | Path, target: str = '') -> None:
 
 
 def _create(target: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
-    """A new file or folder next to the target, and its descriptor, locked: the lock tells others that we are alive."""
+    """Create a file or folder next to the target, and return it with a locked descriptor.
+
+    The lock tells others that its writer is alive.
+    """
     remove_leftovers(target.parent, target.name)
     while True:
         path = target.with_name(f'{_prefix(target.name)}{secrets.token_hex(8)}{_SUFFIX}')
@@ -159,8 +163,8 @@ def _create(target: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
             number = os.open(path, os.O_RDONLY)
         except FileNotFoundError:
             continue  # another writer took it for a leftover
-        # A shared lock, for which NFS asks for no right to write. A file system without locks refuses those that
-        # remove leftovers, too, so that nothing is removed there.
+        # A shared lock, for which NFS requires no right to write. On a file system without locks, remove_leftovers
+        # cannot lock either, and removes nothing.
         with suppress(OSError):
             fcntl.flock(number, fcntl.LOCK_SH)
         if path.exists():  # else it was taken for a leftover before it was locked
@@ -173,7 +177,7 @@ def _make_file(path: Path) -> None:
 
 
 def _prefix(name: str) -> str:
-    # Room for the rest of the name, and no character cut in two.
+    # Leave room for the rest of the name, and split no character.
     room = _LONGEST - len(f'..{"0" * 16}{_SUFFIX}')
     return f'.{os.fsencode(name)[:room].decode(errors="ignore")}.'
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Converts a published checkpoint to OpenMMLab's names or back, or says what a checkpoint is."""
+"""Convert a published checkpoint to OpenMMLab's names or back, or describe a checkpoint."""
 
 import argparse
 import sys
@@ -22,12 +22,11 @@ def parse_args() -> argparse.Namespace:
         '--to',
         choices=('mmpretrain', 'backbone', 'official'),
         default='mmpretrain',
-        help='names of an mmpretrain classifier, of the backbone alone, or those that the published code loads '
-        '(default: mmpretrain)',
+        help='names of an mmpretrain classifier, of only the backbone, or of the published code (default: mmpretrain)',
     )
-    parser.add_argument('--ema', action='store_true', help='take the moving average of the weights (model_ema)')
-    parser.add_argument('--prefix', help='take what lies below this prefix (default: found by itself)')
-    parser.add_argument('--inspect', action='store_true', help='write nothing, print what the file is')
+    parser.add_argument('--ema', action='store_true', help='take the moving average of the weights, e.g. model_ema')
+    parser.add_argument('--prefix', help='take only the tensors below this prefix (default: find it)')
+    parser.add_argument('--inspect', action='store_true', help='describe the file and write nothing')
     args = parser.parse_args()
     if not args.inspect and args.dst is None:
         parser.error('DST is missing: name the file to write, or use --inspect')

@@ -1,4 +1,4 @@
-"""Published file formats: safe reading, key maps, a loader that reports, and conversion both ways."""
+"""Read checkpoint files safely, load them with a report, identify the network, and convert names both ways."""
 
 from .convert import convert, inspect
 from .identify import Identity, identify

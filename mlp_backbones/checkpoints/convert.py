@@ -1,4 +1,4 @@
-"""From published files to OpenMMLab's and back."""
+"""Convert published checkpoints to OpenMMLab's names and back, and describe checkpoints."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -18,22 +18,22 @@ Layout = Literal['mmpretrain', 'backbone', 'official']
 def convert(
     content: Mapping, to: Layout = 'mmpretrain', ema: bool = False, prefix: str | None = None
 ) -> tuple[dict, Identity, tuple[str, ...]]:
-    """Renames and reshapes the tensors of a checkpoint; no value changes.
+    """Rename and reshape the tensors of a checkpoint; no value changes.
 
     Args:
-        content: what a file holds, as :func:`read_checkpoint` gives it.
+        content: content of a file, as :func:`read_checkpoint` returns it.
         to: ``'mmpretrain'``: ``state_dict`` with ``backbone.`` and ``head.fc.``, for an ImageClassifier and, with
-            ``Pretrained`` and ``prefix='backbone.'``, for all else; ``'backbone'``: ``state_dict`` of the backbone
-            alone; ``'official'``: what the published code loads, constants included. Default ``'mmpretrain'``.
-        ema: convert the moving average of the weights that the file holds beside them. Default False.
-        prefix: convert what lies below this prefix. Default None: found by itself.
+            ``Pretrained`` and ``prefix='backbone.'``, for all other models; ``'backbone'``: ``state_dict`` of only the
+            backbone; ``'official'``: the layout of the published code, constants included. Default ``'mmpretrain'``.
+        ema: convert the moving average that the file holds beside the weights. Default False.
+        prefix: convert the tensors below this prefix. Default None: it is found.
 
     Returns:
-        (content of the new file, what network it is, names of the tensors that were left out).
+        (content of the new file, identity of the network, names of the tensors that were left out).
 
     Raises:
-        CheckpointError: if the tensors are of no network of this package, of several below other prefixes, or of one
-            that has no official layout, if that is asked for.
+        CheckpointError: if the tensors belong to no network of this package, or to several below different prefixes, or
+            if ``to='official'`` and the network has no official layout.
     """
     state = find_state_dict(content, prefix, ema)
     identity = identify(state)
@@ -44,11 +44,11 @@ def convert(
         )
     if to == 'official' and not is_published(identity.family):
         raise CheckpointError(
-            f'no weights of {identity.family} were published, so that there is no official layout: '
-            f'convert to mmpretrain or backbone'
+            f'there is no official layout of {identity.family}, whose weights were not published: convert to '
+            f'mmpretrain or backbone'
         )
     backbone = {name: state[key] for name, key in identity.names.items()}
-    here = backbone if identity.own else {name: _as_here(name, tensor) for name, tensor in backbone.items()}
+    own = backbone if identity.own else {name: _as_convolution(name, tensor) for name, tensor in backbone.items()}
     head = {part: state[key] for part in ('weight', 'bias') for key in _head_keys(part) if key in state}
     dropped = [
         key
@@ -58,9 +58,9 @@ def convert(
         and (to == 'backbone' or key not in (*_head_keys('weight'), *_head_keys('bias')))
     ]
     if to == 'backbone':
-        new = {'state_dict': here}
+        new = {'state_dict': own}
     elif to == 'mmpretrain':
-        named = {f'backbone.{name}': tensor for name, tensor in here.items()}
+        named = {f'backbone.{name}': tensor for name, tensor in own.items()}
         new = {'state_dict': named | {f'head.fc.{part}': tensor for part, tensor in head.items()}}
     else:
         new = _official(identity, backbone, head)
@@ -82,8 +82,8 @@ def _official(identity: Identity, backbone: Mapping[str, Tensor], head: Mapping[
     return tensors if identity.family in ('ConvMLP', 'MLPMixer') else {'model': tensors}
 
 
-def _as_here(name: str, tensor: Tensor) -> Tensor:
-    """Point-wise maps are 1x1 convolutions here."""
+def _as_convolution(name: str, tensor: Tensor) -> Tensor:
+    """Turn the matrix of a point-wise map into a 1x1 convolution."""
     is_map = tensor.ndim == 2 and name.endswith('.weight')
     return tensor[:, :, None, None] if is_map else tensor
 
@@ -96,8 +96,8 @@ def inspect(content: Mapping, prefix: str | None = None) -> list[tuple[str, str]
     """Describe a checkpoint, as (fact, value) pairs.
 
     Args:
-        content: what a file holds, as :func:`read_checkpoint` gives it.
-        prefix: describe what lies below this prefix. Default None: found by itself.
+        content: content of a file, as :func:`read_checkpoint` returns it.
+        prefix: describe the tensors below this prefix. Default None: it is found.
 
     Raises:
         CheckpointError: if it holds no tensors, or networks below several prefixes.
@@ -122,7 +122,7 @@ def inspect(content: Mapping, prefix: str | None = None) -> list[tuple[str, str]
 
 
 def _extras(content: Mapping) -> list[str]:
-    """What a file holds beside its tensors: short values with their value, others with their type."""
+    """List what a file holds beside its tensors: short values with their value, others with their type."""
     extras = []
     for key, value in content.items():
         if key not in ('model', 'state_dict') and not isinstance(value, Tensor):

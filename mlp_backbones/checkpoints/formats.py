@@ -1,4 +1,4 @@
-"""The formats of checkpoint files: torch's zip archives, its older plain files, and safetensors."""
+"""Read the formats of checkpoint files: torch's zip archives, its older plain files, and safetensors."""
 
 import io
 import json
@@ -41,13 +41,13 @@ _SAFETENSORS_TYPES = {
     'F8_E5M2': 'float8_e5m2',
 }
 
-# How files begin that are not checkpoints, and what to say of them.
+# First bytes of files that are not checkpoints, and what the error calls them.
 _OTHER_FILES = [
     (
         rb'version https://git-lfs',
         'the pointer that git-lfs keeps in place of a file; fetch the file with `git lfs pull`',
     ),
-    (rb'\s*(?i:<!doctype|<html|<head|<body|<\?xml|<!--)', 'a web page; the address is that of a page, not of the file'),
+    (rb'\s*(?i:<!doctype|<html|<head|<body|<\?xml|<!--)', 'a web page; give the address of the file itself'),
     (rb'\s*[\[{]', 'JSON text, perhaps the answer of a server in place of the file'),
     (rb'\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!', 'a compressed file; unpack it'),
     (rb'\x89HDF', 'an HDF5 file, as Keras writes; convert it to a torch file'),
@@ -61,14 +61,14 @@ _OTHER_FILES = [
 
 
 def read_file(path: Path, name: str) -> dict:
-    """Read a file as data; nothing that it holds is run.
+    """Read a file as data; none of its content is run.
 
     Args:
         path: a regular file.
-        name: what to call it in messages.
+        name: its name in messages.
 
     Returns:
-        What the file holds, tensors on the CPU.
+        The content of the file, tensors on the CPU.
 
     Raises:
         CheckpointError: if the file cannot be read, is damaged, is not a dict, or asks for more than data.
@@ -98,7 +98,7 @@ def _read(file: BinaryIO, size: int) -> object:
     file.seek(0)
     if not head:
         raise BrokenFileError('it is an empty file')
-    # First, as the length of its header may have the bytes of any other format.
+    # First, because the length of its header may have the bytes of any other format.
     if head[8:9] == b'{' and struct.unpack('<Q', head[:8])[0] < _MAX_HEADER:
         return _read_safetensors(file, size)
     if head[:2] == b'PK':
@@ -163,7 +163,7 @@ class _Record:
         return self.entry.file_size
 
     def find(self, file: BinaryIO) -> None:
-        """Go to the first byte; a record that is compressed could grow to any size."""
+        """Go to the first byte. A compressed record is refused, because it could grow to any size."""
         entry = self.entry
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
             raise UnsafeFileError(
@@ -174,7 +174,7 @@ class _Record:
 
 
 def _check_records(file: BinaryIO, entries: list[zipfile.ZipInfo], end: int) -> dict[str, _Record]:
-    """Places of the records, which must lie apart from each other and within the file."""
+    """Find the records, which must not overlap and must end within the file."""
     records, last = {}, 0
     for entry in sorted(entries, key=lambda entry: entry.header_offset):
         name = printable(entry.filename, 50)

@@ -1,4 +1,4 @@
-"""Tells from names and shapes which network a file holds."""
+"""Identify the network of a file by the names and shapes of its tensors."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,11 @@ from .key_maps import official_names
 
 @dataclass(frozen=True)
 class Identity:
-    """Which network a state dict holds; ``str`` gives e.g. ``CycleMLP-B2``.
+    """The network of a state dict; ``str`` returns e.g. ``CycleMLP-B2``.
 
     Attributes:
         family: name of the family.
-        arch: name of the published variant, or None for widths or depths of its own.
+        arch: name of the published variant, or None for other widths or depths.
         own: whether the names are those of this package rather than the published ones.
         names: names of this package to those of the file, for all tensors of the backbone that it holds.
     """
@@ -34,18 +34,18 @@ class Identity:
 
 
 def label(family: str, arch: str | None) -> str:
-    """A network's name in messages."""
+    """Return a network's name for messages."""
     return f'{family} of its own widths or depths' if arch in (None, 'custom') else f'{family}-{arch.capitalize()}'
 
 
 def identify(state: Mapping[str, Tensor]) -> Identity | None:
-    """Finds family and variant of a backbone's tensors, named as here or as published.
+    """Find the family and variant of a backbone's tensors, whose names are those of this package or the published ones.
 
     Args:
         state: tensors by name, without any prefix such as ``backbone.``.
 
     Returns:
-        The identity, or None if no family here has such names.
+        The identity, or None if no family has such names.
     """
     own = is_own(state)
     numbers = (int(n) for name in state for n in re.findall(r'\b\d{1,3}\b', name))
@@ -63,16 +63,16 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
     best = max(found, key=lambda identity: len(identity.names))
     if not any(name.startswith('stages.') for name in best.names):
         return None
-    trunk = {name: squeezed(state[given]) for name, given in best.names.items() if name.startswith('stages.')}
-    arch = next((arch for arch in FAMILIES[best.family].variants if _trunk(best.family, arch) == trunk), None)
+    body = {name: squeezed(state[given]) for name, given in best.names.items() if name.startswith('stages.')}
+    arch = next((arch for arch in FAMILIES[best.family].variants if _body(best.family, arch) == body), None)
     return Identity(best.family, arch, own, best.names)
 
 
 def network_prefixes(names: Iterable[str]) -> list[str]:
-    """Where networks of this package begin: what stands before the names of a stem and of stages, e.g. ``backbone.``.
+    """Find the prefixes of networks: what precedes the names of a stem and of stages, e.g. ``backbone.``.
 
     Args:
-        names: of tensors, named as here or as published.
+        names: of tensors, those of this package or the published ones.
 
     Returns:
         The prefixes, in order, each with its dot or empty.
@@ -81,7 +81,7 @@ def network_prefixes(names: Iterable[str]) -> list[str]:
     part = re.compile(rf'(?:^|(?<=\.))({"|".join(sorted(set(chain(*roots))))})\.')
     tops: dict[str, set[str]] = {}
     for name in names:
-        # No network has such names, and each of their parts would be looked at.
+        # No network has longer names, and each part of them would cost a look.
         if len(name) < 500:
             for match in part.finditer(name):
                 tops.setdefault(name[: match.start()], set()).add(match[1])
@@ -90,7 +90,7 @@ def network_prefixes(names: Iterable[str]) -> list[str]:
 
 @lru_cache
 def _roots() -> frozenset[tuple[str, str]]:
-    """First parts of the names of stem and stages that make a network, here and as published."""
+    """First parts of the names of a stem and of stages, in this package and as published."""
     roots = {('stem', 'stages')}
     for family in FAMILIES:
         for names in _possible_names(family, 1):
@@ -103,22 +103,22 @@ def _roots() -> frozenset[tuple[str, str]]:
 
 
 def is_own(names: Iterable[str]) -> bool:
-    """Whether the tensors of a backbone are named as here rather than as published."""
+    """Whether the names of a backbone's tensors are those of this package rather than the published ones."""
     return {'stem', 'stages'} <= {name.split('.')[0] for name in names}
 
 
 def last_stage(names: Iterable[str]) -> int:
-    """The last stage that names of this package speak of; -1 if they speak of none."""
+    """The last stage among names of this package; -1 if there is none."""
     return max((int(name.split('.')[1]) for name in names if name.startswith('stages.')), default=-1)
 
 
 def last_norm(last: int, state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Names here to published names of a classifier's norm, which does the work of the last output norm."""
+    """Map the names of the last output norm to those of a classifier's norm, which does the same work."""
     return {f'out_norms.{last}.{name[5:]}': name for name in state if name.startswith('norm.')}
 
 
 def squeezed(tensor: Tensor) -> tuple[int, ...]:
-    """A shape without the ones at its end: a linear map and the same one as a 1x1 convolution are equal in it."""
+    """A shape without the ones at its end, equal for a linear map and the same map as a 1x1 convolution."""
     shape = tuple(tensor.shape)
     while shape and shape[-1] == 1:
         shape = shape[:-1]
@@ -132,7 +132,7 @@ def _kind(name: str) -> str:
 
 @lru_cache
 def _possible_names(family: str, depth: int) -> list[dict[str, str]]:
-    """Names here to published names, in networks whose stages all have ``depth`` blocks; one for every set of parts."""
+    """Map names of this package to published names, for ``depth`` blocks in each stage; one map per set of parts."""
     possible = {}
     for variant in FAMILIES[family].variants.values():
         # In a network of one scale every block is a stage.
@@ -148,7 +148,7 @@ def _possible_names(family: str, depth: int) -> list[dict[str, str]]:
 
 
 @lru_cache
-def _trunk(family: str, arch: str) -> dict[str, tuple[int, ...]]:
+def _body(family: str, arch: str) -> dict[str, tuple[int, ...]]:
     with torch.device('meta'):
         state = FAMILIES[family](arch=arch).state_dict()
     return {name: squeezed(tensor) for name, tensor in state.items() if name.startswith('stages.')}

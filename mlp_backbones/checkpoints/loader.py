@@ -1,8 +1,9 @@
-"""mmengine's two ways to load weights, the loader of files and the Pretrained initializer, on top of this package's."""
+"""Replace mmengine's two ways to load weights, its loader of files and its Pretrained initializer."""
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -19,8 +20,8 @@ from .read import read_checkpoint
 def install_loader() -> None:
     """Let mmengine read all files with :func:`read_checkpoint`, in this process.
 
-    It then serves ``load_from``, ``resume``, ``init_cfg`` and the inferencers of mmdet, mmseg and mmpretrain, with
-    every prefix that mmengine knows at this time. Names of the model zoos (``torchvision://resnet50``) are looked up in
+    It serves ``load_from``, ``resume``, ``init_cfg`` and the inferencers of mmdet, mmseg and mmpretrain, for
+    every prefix that mmengine knows. Names of the model zoos (``torchvision://resnet50``) are looked up in
     mmengine's tables. A second call changes nothing.
     """
     CheckpointLoader.register_scheme([*CheckpointLoader._schemes], load_from_safe, force=True)
@@ -32,13 +33,13 @@ def load_from_safe(filename: str, map_location: str | torch.device | Callable | 
     Args:
         filename: path, address, or name of a model zoo (``torchvision://``, ``open-mmlab://``, ``mmcls://`` and their
             older names).
-        map_location: not used. All tensors stay on the CPU, from where models and optimizers copy them.
+        map_location: not used. All tensors are on the CPU; models and optimizers copy them from there.
 
     Returns:
-        What the file holds; of ``mmcls://`` only the backbone, without its prefix.
+        The content of the file; for ``mmcls://`` only the backbone, without its prefix.
 
     Raises:
-        CheckpointError: as :func:`read_checkpoint`, and if a model zoo has no such name.
+        CheckpointError: as :func:`read_checkpoint`, and if the model zoo has no such name.
     """
     scheme, separator, name = str(filename).partition('://')
     if not separator or scheme not in _ZOOS:
@@ -80,7 +81,7 @@ _ZOOS: dict[str, Callable[[], Mapping[str, str]]] = {
 
 @WEIGHT_INITIALIZERS.register_module(force=True)
 class PublishedInit:
-    """The ``Pretrained`` initializer of the backbones of this package, which :func:`load_published` carries out.
+    """The ``Pretrained`` initializer of the backbones of this package; it calls :func:`load_published`.
 
     mmengine's log of initializations then names the file for each parameter that came from it.
 
@@ -88,7 +89,7 @@ class PublishedInit:
         checkpoint, prefix, ema, adapt_channels: as of :func:`load_published`.
     """
 
-    def __init__(self, checkpoint: str, **options: object):
+    def __init__(self, checkpoint: str, **options: Any):
         self.checkpoint = checkpoint
         self.options = options
 
@@ -98,7 +99,7 @@ class PublishedInit:
         loaded = {*report.loaded}
         for name, parameter in module.named_parameters():
             if name in loaded:
-                # The mean, too, or mmengine takes it for a change that came after this one.
+                # mmengine reports a later change if the mean differs.
                 module._params_init_info[parameter].update(
                     init_info=f'Pretrained: loaded from {report.source}', tmp_mean_value=parameter.data.mean().cpu()
                 )

@@ -275,8 +275,13 @@ def _fill_attributes(_: Limits, target: object, state: Any) -> object:
 
 def _fill_ordered(_: Limits, target: OrderedDict, state: Any) -> OrderedDict:
     """Keep the versions of the modules of a state dict."""
-    if type(state) is not dict or set(state) - {'_metadata'}:
-        raise UnsafeFileError('it replaces more of an object of type OrderedDict than its _metadata')
+    if type(state) is not dict:
+        raise BrokenFileError('it gives an OrderedDict attributes without names')
+    for key in state:
+        if key != '_metadata':
+            raise UnsafeFileError(
+                f'it replaces {printable(key, 50) if type(key) is str else type(key).__name__} of an object of type OrderedDict'
+            )
     for versions in state.values():
         if not isinstance(versions, dict) or not all(isinstance(version, dict) for version in versions.values()):
             raise BrokenFileError('the versions of its modules (_metadata) are not a dict of dicts')

@@ -14,7 +14,7 @@ _MAX_PATH = 1_000  # characters of a path in a message
 
 
 def read_checkpoint(source: str | Path, *, sha256: str | None = None) -> dict:
-    """Read a checkpoint as data; nothing that it holds is run.
+    """Read a checkpoint as data; none of its content is run.
 
     Files of ``torch.save``, new and old, and safetensors files are read. Time and memory stay in proportion to the size
     of the file.
@@ -26,7 +26,7 @@ def read_checkpoint(source: str | Path, *, sha256: str | None = None) -> dict:
             name of an address is checked, as in ``name-<hash>.pth``.
 
     Returns:
-        What the file holds, tensors on the CPU.
+        The content of the file, tensors on the CPU.
 
     Raises:
         CheckpointMissing: if the file does not exist or cannot be fetched.

@@ -1,4 +1,4 @@
-"""Find the tensors of a network in what a file holds, whatever wrapped it when it was saved."""
+"""Find the tensors of a network in the content of a file, whatever wrapped it when it was saved."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -10,36 +10,34 @@ from torch import Tensor
 from ..errors import CheckpointError, printable
 from .identify import identify, network_prefixes
 
-# Where files keep their tensors, and where the moving average of them.
+# Where files keep their tensors and the moving average.
 _PLACES = ('state_dict', 'model')
 _EMA_PLACES = ('model_ema', 'state_dict_ema', 'ema_state_dict')
-# What torch.compile, FSDP and activation checkpointing put into names, at any depth.
+# What torch.compile, FSDP and activation checkpointing add to names, at any depth.
 _WRAPPERS = re.compile(r'(^|\.)(?:(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.)+')
 
 
 def find_state_dict(content: Mapping, prefix: str | None = None, ema: bool = False) -> dict[str, Tensor]:
-    """Find the tensors in what a file holds, and take off what wrappers put before their names.
+    """Find the tensors in the content of a file, and remove the prefixes of wrappers from their names.
 
-    They lie under ``state_dict`` (detectors, segmentors, mmengine), under ``model`` (AS-MLP, CycleMLP, Hire-MLP), under
-    other keys of their own (``student``), or are the whole file (ConvMLP). DDP's ``module.`` and torch.compile's
+    They are under ``state_dict`` (detectors, segmentors, mmengine), under ``model`` (AS-MLP, CycleMLP, Hire-MLP), under
+    other keys (``student``), or are the whole file (ConvMLP). DDP's ``module.`` and torch.compile's
     ``_orig_mod.`` are dropped.
 
     Args:
-        content: what a file holds.
-        prefix: only tensors below this one, without it, as the file names it, with or without the dot at its end; ''
-            for all, whatever lies below other names. Default None: the network of this package is found, and its prefix
-            (``backbone.``, ``model.``, ``teacher.backbone.``) taken off; what lies beside it loses as much of that
-            prefix as it shares.
-        ema: take the moving average of the weights, which lies under ``model_ema`` (Hire-MLP), ``state_dict_ema``
-            (timm) or ``ema_state_dict``. The files of mmengine's runner have it under ``state_dict``, and the weights
-            in its place. Default False.
+        content: content of a file.
+        prefix: return only the tensors below this prefix of the file, without it; the dot at its end may be left out.
+            '' returns all tensors. Default None: the network of this package is found, and its prefix (``backbone.``,
+            ``model.``, ``teacher.backbone.``) removed; other tensors lose as much of that prefix as they share.
+        ema: take the moving average of the weights, which is under ``model_ema`` (Hire-MLP), ``state_dict_ema`` (timm)
+            or ``ema_state_dict``. mmengine's runner swaps the two: the average is under ``state_dict``. Default False.
 
     Returns:
         Tensors by name.
 
     Raises:
         CheckpointError: if there are no tensors, none below ``prefix``, networks below several prefixes, two names that
-            become one, or no moving average where it is asked for.
+            become one, or no moving average although ``ema`` is set.
     """
     state = _tensors(content, ema)
     base = ''
@@ -69,7 +67,7 @@ def find_state_dict(content: Mapping, prefix: str | None = None, ema: bool = Fal
 
 
 def unwrap(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Take off what DDP, torch.compile, FSDP and activation checkpointing put into names.
+    """Remove what DDP, torch.compile, FSDP and activation checkpointing add to names.
 
     Raises:
         CheckpointError: if two names become one.
@@ -85,7 +83,7 @@ def unwrap(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_names(names: Iterable[object], limit: int = 5) -> str:
-    """Names from a file for a message: the first few, escaped and shortened, and how many more there are."""
+    """List names from a file for a message: the first few, escaped and shortened, and the number of others."""
     # The numbers among the keys of a file may be too long to print.
     names = [name if isinstance(name, str) else f'a key of type {type(name).__name__}' for name in names]
     shown = ', '.join(printable(name, 100) for name in names[:limit])
@@ -93,7 +91,7 @@ def list_names(names: Iterable[object], limit: int = 5) -> str:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether a tensor holds neither NaN nor infinite values; integers do not."""
+    """Whether a tensor has neither NaN nor infinite values."""
     # torch has no such function for the floats of 8 bits.
     tensor = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
     return bool(torch.isfinite(tensor).all())
@@ -130,7 +128,7 @@ def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _without(name: str, prefix: str) -> str:
-    """A name without the parts at its begin that it shares with the prefix."""
+    """A name without the first parts that it shares with the prefix."""
     parts = prefix.split('.')[:-1]
     for part in parts:
         if not name.startswith(f'{part}.'):
@@ -147,8 +145,8 @@ def _rename(state: Mapping[str, Any], new_name: Callable[[str], str]) -> dict[st
         new = new_name(name)
         if new in renamed:
             raise CheckpointError(
-                f'the checkpoint holds both {printable(origin[new])} and {printable(name)}, which are one name, '
-                f'{printable(new)}, without what wraps them: name what to load with prefix'
+                f'the checkpoint holds both {printable(origin[new])} and {printable(name)}, which are both '
+                f'{printable(new)} without their wrappers: choose one with prefix'
             )
         renamed[new], origin[new] = value, name
     return renamed

@@ -61,7 +61,7 @@ def test_a_family_without_published_weights(arch):
     for layout, prefix in (('mmpretrain', 'backbone.'), ('backbone', '')):
         new = convert(state, layout)[0]['state_dict']
         assert all(new[prefix + k].shape == v.shape for k, v in net.backbone.state_dict().items())
-    with pytest.raises(CheckpointError, match='no weights of SparseMLP were published, so that there is no official'):
+    with pytest.raises(CheckpointError, match='SparseMLP'):
         convert(state, 'official')
 
 
@@ -119,7 +119,7 @@ def test_moving_averages_are_taken_when_asked_for():
     load_published(net, content, ema=True)
     assert (net.head.weight == 1).all()
     assert (convert(content, ema=True)[0]['state_dict']['head.fc.bias'] == 1).all()
-    with pytest.raises(CheckpointError, match='holds no model_ema, only model'):
+    with pytest.raises(CheckpointError, match='model_ema'):
         load_published(net, {'model': state}, ema=True)
 
 
@@ -153,7 +153,7 @@ def test_a_file_of_another_network_is_named(held, model, words):
     with pytest.raises(CheckpointError, match=words):
         load_published(net, official_state(*held))
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
-    with pytest.raises(CheckpointError, match='this file holds no network of this package'):
+    with pytest.raises(CheckpointError, match='no network of this package'):
         load_published(net, {'conv1.weight': torch.zeros(3)})
 
 

@@ -140,7 +140,7 @@ def test_what_goes_wrong_is_one_sentence_and_nothing_is_kept(address, tmp_path, 
 )
 def test_addresses_that_lead_nowhere(tmp_path, monkeypatch, source):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    with pytest.raises(CheckpointError, match='cannot fetch checkpoint http') as error:
+    with pytest.raises(CheckpointError, match='http') as error:
         read_checkpoint(source)
     assert '\n' not in str(error.value) and len(str(error.value)) < 2000
     assert not [path for path in tmp_path.rglob('*') if path.is_file()]

@@ -66,36 +66,33 @@ def test_head_of_another_size_is_reported():
 
 
 @pytest.mark.parametrize(
-    ('kwargs', 'words'),
+    ('kwargs', 'facts'),
     [
-        (
-            dict(arch='b2'),
-            r"does not fit CycleMLP-B2: this file holds CycleMLP-B1, the model is CycleMLP-B2 \(arch='b2'\); "
-            r'198 of the 350 trunk tensors fit, e\.g\. it lacks network\.2\.2\.',
-        ),
+        (dict(arch='b2'), ['CycleMLP-B2', 'CycleMLP-B1', "arch='b2'", '198 of the 350', 'network.2.2.norm1.weight']),
         (
             dict(arch=dict(dims=(64, 128, 320, 512), depths=(2, 1, 4, 2))),
-            r'179 of the 179 trunk tensors fit, e\.g\. the model has no place for network\.2\.1\.norm1\.weight',
+            ['179 of the 179', 'network.2.1.norm1.weight'],
         ),
         (
             dict(arch='b1', in_channels=4),
-            r'patch_embed\.proj\.weight is of 3 channels, .* in_channels=4: set adapt_channels=True',
+            ['patch_embed.proj.weight', '3 input channels', 'in_channels=4', 'adapt_channels=True'],
         ),
-        (dict(arch='b5'), r'patch_embed\.proj\.weight is \[64, 3, 7, 7\], the model needs \[96, 3, 7, 7\]'),
+        (dict(arch='b5'), ['patch_embed.proj.weight', '[64, 3, 7, 7]', '[96, 3, 7, 7]']),
     ],
 )
-def test_a_file_that_does_not_fit_changes_nothing(kwargs, words):
+def test_a_file_that_does_not_fit_changes_nothing(kwargs, facts):
     net = mb.build_backbone('CycleMLP', **kwargs)
     before = snapshot(net)
-    with pytest.raises(CheckpointError, match=words):
+    with pytest.raises(CheckpointError) as error:
         load_published(net, golden_state('cyclemlp_b1_dense'))
+    assert all(fact in str(error.value) for fact in facts)
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
 
 
-def test_one_missing_trunk_tensor_is_an_error():
+def test_one_missing_tensor_of_a_stage_is_an_error():
     state = golden_state('cyclemlp_b1_dense')
     del state['network.4.2.attn.sfc_w.bias']
-    with pytest.raises(CheckpointError, match=r'197 of the 198 .* it lacks network\.4\.2\.attn\.sfc_w\.bias'):
+    with pytest.raises(CheckpointError, match=r'197 of the 198 .*network\.4\.2\.attn\.sfc_w\.bias'):
         load_published(mb.build_backbone('CycleMLP', arch='b1'), state)
 
 
@@ -114,7 +111,7 @@ def test_pretrained_init_goes_through_the_same_loader(tmp_path, capsys):
     bad = mb.build_backbone(
         'CycleMLP', arch='b2', init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'b1.pth'))
     )
-    with pytest.raises(CheckpointError, match='does not fit CycleMLP-B2'):
+    with pytest.raises(CheckpointError, match='CycleMLP-B2'):
         bad.init_weights()
 
 
@@ -131,10 +128,10 @@ def test_pretrained_init_with_other_inits_and_a_prefix(tmp_path):
 
 
 def test_a_model_that_is_not_ours():
-    with pytest.raises(CheckpointError, match='Linear is not a backbone of this package'):
+    with pytest.raises(CheckpointError, match='Linear'):
         load_published(torch.nn.Linear(2, 2), {'a': torch.ones(1)})
     net = mb.build_backbone('HireMLP', arch='tiny')
-    with pytest.raises(CheckpointError, match=r'this HireMLP was fused .* load a state dict before fuse\(\)'):
+    with pytest.raises(CheckpointError, match=r'HireMLP.*fuse\(\)'):
         load_published(net.fuse(), mb.build_backbone('HireMLP', arch='tiny').state_dict())
 
 
@@ -159,7 +156,7 @@ def test_weights_that_are_not_finite_are_warned_of_by_name():
     state = mb.build_backbone('CycleMLP', arch=SLIM).state_dict()
     state['stages.0.blocks.0.mlp.fc1.weight'][0, 0] = torch.nan
     net = mb.build_backbone('CycleMLP', arch=SLIM)
-    with pytest.warns(UserWarning, match=r'NaN or infinite values in stages\.0\.blocks\.0\.mlp\.fc1\.weight$'):
+    with pytest.warns(UserWarning, match=r'stages\.0\.blocks\.0\.mlp\.fc1\.weight$'):
         report = load_published(net, state)
     assert report.nonfinite == ('stages.0.blocks.0.mlp.fc1.weight',) and 'not finite: stages (1)' in str(report)
 
@@ -171,7 +168,7 @@ def test_weights_of_a_wrong_type_are_refused_and_halves_are_not():
     assert net.stem.proj.weight.dtype == torch.float32
     before = snapshot(net)
     state['stem.proj.weight'] = state['stem.proj.weight'].int()
-    with pytest.raises(CheckpointError, match=r'stem\.proj\.weight is of torch\.int32, the model needs torch\.float32'):
+    with pytest.raises(CheckpointError, match=r'stem\.proj\.weight.*torch\.int32.*torch\.float32'):
         load_published(net, state)
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
 
@@ -350,7 +347,7 @@ def test_load_trained_looks_at_types_and_changes_nothing_when_it_fails(tmp_path)
     assert (model.stem.proj.weight == 1).all() and model.stem.proj.weight.dtype == torch.float32
 
     torch.save({'state_dict': {**ones, 'stem.proj.bias': torch.full((8,), 1e300, dtype=torch.float64)}}, path)
-    with pytest.warns(UserWarning, match=r'infinite values in stem\.proj\.bias'):
+    with pytest.warns(UserWarning, match=r'stem\.proj\.bias'):
         load_trained(model, path)
-    with pytest.warns(UserWarning, match=r'infinite values in stem\.proj\.bias'):
+    with pytest.warns(UserWarning, match=r'stem\.proj\.bias'):
         assert load_published(slim('HireMLP'), path).nonfinite == ('stem.proj.bias',)
