@@ -70,7 +70,7 @@ class ASMLP(MLPBackbone):
         'small': dict(dims=(96, 192, 384, 768), depths=(2, 2, 18, 2), mlp_ratios=(4, 4, 4, 4)),
         'base': dict(dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2), mlp_ratios=(4, 4, 4, 4)),
     }
-    operators: ClassVar[tuple[str, ...]] = ('axial_linear', 'group_norm_gelu')
+    operators: tuple[str, ...] = ('axial_linear', 'group_norm_gelu')
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     # Convolutions are faster in this format, but GroupNorm's backward pass is slower.
     inference_format: ClassVar[torch.memory_format] = torch.channels_last

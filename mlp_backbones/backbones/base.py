@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from inspect import Signature, signature
 from itertools import count, islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from mmengine.logging import print_log
@@ -71,8 +71,8 @@ class Stage(nn.Module):
             captured = is_transformed() or isinstance(x, torch.fx.Proxy)
             if self.with_cp and torch.is_grad_enabled() and not captured:
                 # A compiled graph leaves the state of the block alone by itself, and takes no such contexts.
-                options = {} if torch.compiler.is_compiling() else dict(context_fn=partial(_contexts, block))
-                x = checkpoint(block, x, use_reentrant=False, **options)
+                options: Any = {} if torch.compiler.is_compiling() else dict(context_fn=partial(_contexts, block))
+                x = cast(Tensor, checkpoint(block, x, use_reentrant=False, **options))
             else:
                 x = block(x)
         return x
@@ -191,7 +191,7 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
 
     variants: ClassVar[dict[str, dict]]
     arch_defaults: ClassVar[dict] = {}
-    operators: ClassVar[tuple[str, ...]] = ()  # those of mlp_backbones.ops.backend that the family runs
+    operators: tuple[str, ...] = ()  # those of mlp_backbones.ops.backend that the family runs
     # channels_last where LayerNorm runs over channels, which lie side by side in it.
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
     inference_format: ClassVar[torch.memory_format | None] = None  # where another one is faster without gradients
@@ -263,7 +263,7 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
             # Convolutions copy weights that lie otherwise than their input, at every call; point-wise and depth-wise
             # ones lie in both formats.
             if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1) and module.groups == 1:
-                module.to(memory_format=self.memory_format)
+                module.to(memory_format=self.memory_format)  # pyright: ignore[reportCallIssue]
         for part in self._frozen_parts():
             part.requires_grad_(False)
         self.train()
@@ -374,8 +374,9 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         self.eval()
         self.requires_grad_(False)
         for part in [*self.modules()]:
-            if part is not self and hasattr(part, 'fuse'):
-                part.fuse()
+            fuse = getattr(part, 'fuse', None)
+            if part is not self and fuse is not None:
+                fuse()
         self.fused = True
         return self
 
@@ -401,9 +402,10 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         """Warn once where ``init_cfg`` names a file that nothing loaded."""
         if self._awaits_weights:
             self._awaits_weights = False
+            init_cfg: Any = self.init_cfg
             warnings.warn(
                 f'this {type(self).__name__} runs with random weights: its init_cfg names the file '
-                f'{printable(self.init_cfg[-1]["checkpoint"], 500)}, which init_weights() loads; call it once',
+                f'{printable(init_cfg[-1]["checkpoint"], 500)}, which init_weights() loads; call it once',
                 stacklevel=3,
             )
 

@@ -21,6 +21,8 @@ class CycleLinear(nn.Conv2d):
         step_size: number of different offsets. Default 3, as in all published variants.
     """
 
+    bias: Tensor
+
     def __init__(self, channels: int, dim: int, step_size: int = 3):
         super().__init__(channels, channels, 1)
         self.dim = dim
@@ -96,7 +98,7 @@ class CycleMLP(MLPBackbone):
         'b4': dict(dims=(64, 128, 320, 512), depths=(3, 8, 27, 3), mlp_ratios=(8, 8, 4, 4)),
         'b5': dict(dims=(96, 192, 384, 768), depths=(3, 4, 24, 3), mlp_ratios=(4, 4, 4, 4)),
     }
-    operators: ClassVar[tuple[str, ...]] = ('cycle_mix', 'cycle_linear')
+    operators: tuple[str, ...] = ('cycle_mix', 'cycle_linear')
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 

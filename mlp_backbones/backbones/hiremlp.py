@@ -69,7 +69,7 @@ class HireMixer(nn.Module):
         branches = self.branches(x)
         average = F.linear(x.mean((2, 3)), self.mlp_c.weight.flatten(1), self.mlp_c.bias)
         for last, hidden, dim in branches:
-            arguments = last.weight, last.bias, self.region_size, dim, x.shape[dim], self.neighbours_first
+            arguments: Any = last.weight, last.bias, self.region_size, dim, x.shape[dim], self.neighbours_first
             average = average + average_of_unfolded(hidden, *arguments)
         weights = self.reweight.weigh(average[..., None, None], num_branches=3).to(x.dtype)
         *scales, scale = weights.movedim(2, 0).contiguous()  # kernels are slow on every third number
@@ -100,7 +100,8 @@ class HireMixer(nn.Module):
         """
         if not all(is_plain(m, nn.Conv2d) for m in (self.mlp_h1, self.mlp_h2, self.mlp_w1, self.mlp_w2)):
             return
-        for first, last in ((self.mlp_h1, self.mlp_h2), (self.mlp_w1, self.mlp_w2)):
+        pairs: Any = (self.mlp_h1, self.mlp_h2), (self.mlp_w1, self.mlp_w2)
+        for first, last in pairs:
             order = torch.arange(first.in_channels).view(-1, self.region_size).T.flatten()
             first.weight = nn.Parameter(first.weight[:, order], requires_grad=False)
             last.weight = nn.Parameter(last.weight[order], requires_grad=False)
@@ -109,6 +110,8 @@ class HireMixer(nn.Module):
 
 
 class HireBlock(Block):
+    mixer: HireMixer
+
     def fuse(self) -> None:
         # Regions reach around the borders, and meet no zeros that the norm has not seen.
         self.norm1 = fold_norm_before(self.norm1, self.mixer.mlp_h1, self.mixer.mlp_w1, self.mixer.mlp_c)
@@ -140,7 +143,7 @@ class HireMLP(MLPBackbone):
         'base': dict(dims=(64, 128, 320, 512), depths=(4, 6, 24, 3), mlp_ratios=(4, 4, 4, 4)),
         'large': dict(dims=(96, 192, 384, 768), depths=(4, 6, 24, 3), mlp_ratios=(4, 4, 4, 4)),
     }
-    operators: ClassVar[tuple[str, ...]] = ('hire_mix',)
+    operators: tuple[str, ...] = ('hire_mix',)
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     inference_format: ClassVar[torch.memory_format] = torch.channels_last
 

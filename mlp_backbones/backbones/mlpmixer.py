@@ -101,6 +101,6 @@ class MLPMixer(MLPBackbone):
     @staticmethod
     def init_layer(layer: nn.Module) -> None:
         """All maps: truncated normal of variance 1 / fan-in, bias 0."""
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:
             nn.init.trunc_normal_(layer.weight, std=layer.weight[0].numel() ** -0.5)
             nn.init.zeros_(layer.bias)

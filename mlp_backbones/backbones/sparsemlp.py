@@ -119,7 +119,8 @@ def _imbalance(logits: Tensor, noisy: Tensor, gates: Tensor, top_k: int) -> Tens
     load = torch.special.ndtr(margin).sum(0)
     # Without vectors both are zero, and so is the loss.
     tiny = torch.finfo(load.dtype).tiny
-    return sum(part.var(correction=0) / part.mean().square().clamp_min(tiny) for part in (importance, load)) / 2
+    variations = [part.var(correction=0) / part.mean().square().clamp_min(tiny) for part in (importance, load)]
+    return torch.stack(variations).mean()
 
 
 class Represent(nn.Module):

@@ -26,6 +26,8 @@ class GroupedLinear(nn.Conv1d):
         groups: number of groups.
     """
 
+    bias: Tensor
+
     def __init__(self, channels: int, groups: int):
         super().__init__(channels, channels, 1, groups=groups)
 
@@ -145,6 +147,6 @@ class SwinMLP(MLPBackbone):
     def init_layer(layer: nn.Module) -> None:
         """Point-wise maps and windows: truncated normal of std 0.02, bias 0; patches as torch initialises them."""
         init_pointwise(layer)
-        if isinstance(layer, nn.Conv1d):
+        if isinstance(layer, GroupedLinear):
             nn.init.trunc_normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)

@@ -47,7 +47,7 @@ class WaveSum(nn.Conv2d):
     """
 
     def __init__(self, channels: int, kernel_size: tuple[int, int]):
-        padding = tuple(side // 2 for side in kernel_size)
+        padding = (kernel_size[0] // 2, kernel_size[1] // 2)
         super().__init__(2 * channels, channels, kernel_size, padding=padding, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,7 +88,7 @@ def _wave(amplitude: Tensor, phase: Tensor) -> Tensor:
 
 class WaveBlock(Block):
     def fuse(self) -> None:
-        mixer = self.mixer
+        mixer: Any = self.mixer
         readers = (mixer.fc_h, mixer.fc_w, mixer.fc_c, mixer.theta_h_conv[0], mixer.theta_w_conv[0])
         # Wider ones meet zeros that the norm has not seen.
         if all(getattr(conv, 'kernel_size', None) == (1, 1) for conv in readers):

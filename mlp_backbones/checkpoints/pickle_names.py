@@ -279,9 +279,8 @@ def _fill_ordered(_: Limits, target: OrderedDict, state: Any) -> OrderedDict:
         raise BrokenFileError('it gives an OrderedDict attributes without names')
     for key in state:
         if key != '_metadata':
-            raise UnsafeFileError(
-                f'it replaces {printable(key, 50) if type(key) is str else type(key).__name__} of an object of type OrderedDict'
-            )
+            name = printable(key, 50) if type(key) is str else type(key).__name__
+            raise UnsafeFileError(f'it replaces {name} of an object of type OrderedDict')
     for versions in state.values():
         if not isinstance(versions, dict) or not all(isinstance(version, dict) for version in versions.values()):
             raise BrokenFileError('the versions of its modules (_metadata) are not a dict of dicts')

@@ -1,5 +1,7 @@
 """BatchNorm in inference is one scale and one offset a channel; the point-wise maps beside it can carry both."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -8,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from .plain import is_plain, is_watched
 
 
-def fold_norm_after(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
+def fold_norm_after(conv: Any, norm: Any) -> nn.Module:
     """Moves a BatchNorm that follows ``conv`` into it.
 
     Returns:
@@ -22,7 +24,7 @@ def fold_norm_after(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
     return nn.Identity()
 
 
-def fold_norm_before(norm: nn.Module, *convs: nn.Conv2d) -> nn.Module:
+def fold_norm_before(norm: Any, *convs: Any) -> nn.Module:
     """Moves a BatchNorm into the 1x1 convolutions that read it; those of regions read each channel several times.
 
     Returns:
@@ -45,7 +47,7 @@ def fold_norm_before(norm: nn.Module, *convs: nn.Conv2d) -> nn.Module:
     return nn.Identity()
 
 
-def _is_constant(norm: nn.Module) -> bool:
+def _is_constant(norm: Any) -> bool:
     # Not by exact class: mmengine's revert_sync_batchnorm makes BatchNorms of a class of its own.
     own = isinstance(norm, _BatchNorm) and type(norm).forward in (_BatchNorm.forward, nn.SyncBatchNorm.forward)
     return own and not is_watched(norm) and not hasattr(norm, 'parametrizations') and norm.running_mean is not None

@@ -18,8 +18,9 @@ class Reweight(Mlp):
 
     def forward(self, *branches: Tensor) -> Tensor:
         """Mixes branches ``[B, C, H, W]`` into one ``[B, C, H, W]``."""
-        weights = self.weigh(sum(branches).mean((2, 3), keepdim=True), len(branches))
-        return sum(branch * weights.select(2, i) for i, branch in enumerate(branches))
+        weights = self.weigh(sum(branches[1:], branches[0]).mean((2, 3), keepdim=True), len(branches))
+        first, *others = (branch * weights.select(2, i) for i, branch in enumerate(branches))
+        return sum(others, first)
 
     def weigh(self, average: Tensor, num_branches: int) -> Tensor:
         """From the global average of the branches' sum ``[B, C, 1, 1]`` to weights ``[B, C, num_branches, 1, 1]``."""

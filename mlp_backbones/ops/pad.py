@@ -1,6 +1,7 @@
 """Zero padding that leaves compiled and exported graphs free of sizes."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ def sides(x: Tensor) -> Sequence[int]:
 def larger(a: int, b: int) -> int:
     """``max`` of sizes that may be symbols of a traced graph, which a plain comparison would fix."""
     # Dynamo knows max of symbols, and gives up on torch.sym_max of numbers.
-    return max(a, b) if torch.compiler.is_dynamo_compiling() else torch.sym_max(a, b)
+    return max(a, b) if torch.compiler.is_dynamo_compiling() else cast(int, torch.sym_max(a, b))
 
 
 @fx_leaf
