@@ -50,7 +50,7 @@ def model(
         'In Collection': family,
         'Config': f'configs/{"digits/" if dataset == "DigitScenes" else ""}{name}.py',
         'Metadata': {
-            'Backbone': name.split('-')[0],
+            'Backbone': name if dataset == 'DigitScenes' else name.split('-')[0],
             'Head': head,
             'Training Data': dataset,
             'Schedule': schedule,
