@@ -1,6 +1,10 @@
 import shutil
 
+import pytest
+
 from tests.conftest import ROOT, run
+
+pytestmark = pytest.mark.slow
 
 
 def test_pip_install_brings_the_whole_package_and_nothing_else(tmp_path):

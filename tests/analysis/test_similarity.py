@@ -20,6 +20,8 @@ from mlp_backbones.apis.inference import find_pictures
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, run
 
+pytestmark = pytest.mark.slow
+
 TOOL = ROOT / 'tools' / 'similarity.py'
 CONFIG = """
 default_scope = 'mmpretrain'

@@ -37,6 +37,8 @@ from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY, run
 from tests.tools.test_tools import CLASSIFIER_CONFIG
 
+pytestmark = pytest.mark.slow
+
 INFER, TEST = (ROOT / 'tools' / f'{name}.py' for name in ('infer', 'test'))
 BGR = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 

@@ -25,6 +25,8 @@ from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, run
 from tests.tools.test_tools import CLASSIFIER_CONFIG, OPTIONS, TEST
 
+pytestmark = pytest.mark.slow
+
 
 def checkpoint(config, path):
     init_default_scope(config.default_scope)

@@ -1,5 +1,9 @@
+import pytest
+
 from mlp_backbones.backbones import FAMILIES
 from tests.conftest import ROOT, run
+
+pytestmark = pytest.mark.slow
 
 
 def test_two_processes_without_find_unused_parameters():

@@ -3,7 +3,11 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT, run
+
+pytestmark = pytest.mark.slow
 
 ORIGINAL = Path(sys.prefix, 'openmmlab')
 

@@ -24,6 +24,8 @@ from mlp_backbones.backbones import FAMILIES
 from tests.backbones.slim import slim
 from tests.conftest import ROOT, run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize('size', [(61, 83), (64, 64)])
 @pytest.mark.parametrize('family', FAMILIES)

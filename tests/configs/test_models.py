@@ -11,6 +11,8 @@ from mmengine.structures import InstanceData, PixelData
 from mlp_backbones.backbones import FAMILIES
 from tests.backbones.slim import slim, slim_arch
 
+pytestmark = pytest.mark.slow
+
 ROI = dict(type='mmdet.SingleRoIExtractor', out_channels=8, featmap_strides=[4, 8, 16, 32])
 ASSIGN = dict(type='mmdet.MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5, min_pos_iou=0.0, ignore_iof_thr=-1)
 DELTA = dict(type='mmdet.DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[1.0] * 4)

@@ -25,6 +25,8 @@ from mlp_backbones.apis import load_config
 from tests.configs.test_models import data
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = {p.stem: p for p in sorted((ROOT / 'configs').rglob('*.py')) if '_base_' not in p.parts}
 INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
 METAFILES = [yaml.safe_load((ROOT / path).read_text()) for path in INDEX]

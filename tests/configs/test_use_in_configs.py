@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from tests.configs.test_models import data
 from tests.conftest import ROOT, run
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / 'docs' / 'use_in_configs.md').read_text()
 EXAMPLES = dict(re.findall(r'^## (\w+).*?```python\n(.*?)```', PAGE, re.M | re.S))
 

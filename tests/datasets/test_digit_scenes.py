@@ -16,6 +16,8 @@ from mlp_backbones.datasets.digit_scenes import _glyphs
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, run
 
+pytestmark = pytest.mark.slow
+
 
 def digest(folder):
     sums = {}

@@ -24,6 +24,8 @@ from mlp_backbones.backbones.swinmlp import WindowMixer
 from mlp_backbones.engine.hooks.auxiliary_loss import AuxiliaryLossHook
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / 'docs' / 'families'
 RESULTS = ROOT / 'benchmarks' / 'leaderboard' / 'results'
 # Names on the pages of what benchmarks measure.

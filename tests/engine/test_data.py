@@ -18,6 +18,8 @@ from mlp_backbones.engine.data import DataError, build_dataset
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ROOT / 'tools/train.py'
 ANNOTATIONS = 'annotations/instances_train.json'
 IMAGE, LABELS = 'images/train/000002.png', 'labels/train/000002.png'

@@ -17,6 +17,8 @@ import torch
 from mlp_backbones.checkpoints import read_checkpoint
 from tests.conftest import ROOT, default_signals, run
 
+pytestmark = pytest.mark.slow
+
 TOOLS = ROOT / 'tools'
 # Losses that are a plain mean over all pixels (with weights of classes they would be a mean within each process), and
 # whole scenes, since each process draws crops of its own.

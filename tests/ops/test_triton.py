@@ -9,6 +9,8 @@ import torch
 
 from tests.conftest import ROOT, run
 
+pytestmark = pytest.mark.slow
+
 locked = pytest.mark.skipif(
     (platform.system(), platform.machine()) != ('Linux', 'x86_64'),
     reason='the GPU kernels stay untested here: triton is locked for Linux x86-64 alone',

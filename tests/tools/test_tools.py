@@ -22,6 +22,8 @@ from mlp_backbones.datasets import write_digit_scenes
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY, run
 
+pytestmark = pytest.mark.slow
+
 TRAIN, TEST, REPORT = (ROOT / 'tools' / f'{name}.py' for name in ('train', 'test', 'report'))
 OPTIONS = ['--cfg-options', *(f'{key}={value}' for key, value in TINY.items()), 'train_cfg.max_epochs=1']
 

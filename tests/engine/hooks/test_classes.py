@@ -21,6 +21,8 @@ from mlp_backbones.engine.hooks.classes import (
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = ROOT / 'configs'
 
 

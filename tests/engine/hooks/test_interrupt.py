@@ -19,6 +19,8 @@ from mlp_backbones.engine.state import random_state, set_random_state
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY, default_signals
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = [
     *(f'{key}={value}' for key, value in (TINY | {'train_dataloader.batch_size': 2}).items()),
     'train_cfg.max_epochs=2',
