@@ -39,7 +39,8 @@ class Limits:
         self._large = _MAX_LARGE
 
     def copy(self, values: tuple) -> None:
-        """Count the elements, characters or bytes of values that a function may copy."""
+        """Count values that a function goes through, and their elements, characters or bytes, which it may copy."""
+        self.copy_bytes(len(values))
         for value in values:
             if isinstance(value, np.ndarray):
                 self.copy_bytes(value.nbytes)

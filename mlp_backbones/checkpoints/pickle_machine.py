@@ -267,7 +267,9 @@ class Unpickler:
 
     def _find(self, module: str, name: str) -> None:
         # Before 1.6, torch wrapped the class of a network in a reference ('module', class, ...).
-        self._push(find(module, name, is_outermost=not self.stack or self.stack[1:] == ['module']))
+        self._push(
+            find(module, name, is_outermost=not self.stack or (len(self.stack) == 2 and self.stack[1] == 'module'))
+        )
 
     def _reduce(self) -> None:
         args, function = self._pop_count(1)[0], self._pop()

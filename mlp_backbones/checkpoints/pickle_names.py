@@ -212,8 +212,8 @@ def _number(kind: Callable[..., object], _: Limits, *args: Any) -> object:
 
 
 def _path(kind: type[pathlib.PurePath], _: Limits, *parts: Any) -> pathlib.PurePath:
-    if not all(type(part) is str for part in parts):
-        raise BrokenFileError('it holds a path without text')
+    if len(parts) > 4_096 or not all(type(part) is str for part in parts):
+        raise BrokenFileError('it holds a path without text, or one that no system allows')
     return kind(*parts)
 
 
@@ -273,7 +273,7 @@ def _fill_attributes(_: Limits, target: object, state: Any) -> object:
     return target
 
 
-def _fill_ordered(_: Limits, target: OrderedDict, state: Any) -> OrderedDict:
+def _fill_ordered(limits: Limits, target: OrderedDict, state: Any) -> OrderedDict:
     """Keep the versions of the modules of a state dict."""
     if type(state) is not dict:
         raise BrokenFileError('it gives an OrderedDict attributes without names')
@@ -282,6 +282,7 @@ def _fill_ordered(_: Limits, target: OrderedDict, state: Any) -> OrderedDict:
             name = printable(key, 50) if type(key) is str else type(key).__name__
             raise UnsafeFileError(f'it replaces {name} of an object of type OrderedDict')
     for versions in state.values():
+        limits.copy((versions,))
         if not isinstance(versions, dict) or not all(isinstance(version, dict) for version in versions.values()):
             raise BrokenFileError('the versions of its modules (_metadata) are not a dict of dicts')
         target._metadata = versions  # pyright: ignore[reportAttributeAccessIssue]

@@ -45,6 +45,7 @@ def tensor(offset=0, size=(4,), stride=(1,), hooks=b'N'):
 # Parts of the hostile pickles below.
 SHARED = b'(' + b'N' * 300_000 + b'tq\0'
 LETTERS = data('x' * 1_000_000) + b'q\0'
+METADATA = b'}' + data('_metadata') + b'}(' + b''.join(data(i) + b'}' for i in range(50_000)) + b'usq\1'
 CPU_TENSOR = 'torch._utils._rebuild_device_tensor_from_cpu_tensor'
 INTERFACE = {'__array_interface__': {'data': (4096, True), 'shape': (4,), 'typestr': '<f4', 'version': 3}}
 
@@ -187,6 +188,10 @@ def test_opcodes_that_torch_does_not_write_are_refused(opcode):
         LETTERS + b'}(' + b''.join(b'(h\0' + data((-1 - i % 2, -1 - i // 2)) + b'tN' for i in range(100)) + b'u',
         call(CPU_TENSOR, tensor(size=(30_000_000,), stride=(0,)), name('torch.float64'), b'N', data(False)),
         name('mmengine.config.config.Config') + b'q\0(' + b'h\0)R' * 20_000 + b't',
+        b'N' * 300_000 + name('builtins.int') * 20_000,
+        b'(' + data('') * 300_000 + b'tq\0' + name('pathlib.PosixPath') + b'q\1' + b'h\1h\0R' * 3000,
+        b'(' + data('f8') + b'N' * 300_000 + b'tq\0' + name('numpy.dtype') + b'q\1' + b'h\1h\0R' * 3000,
+        METADATA + name('collections.OrderedDict') + b'q\2' + b'h\2)Rh\1b' * 3000,
         call('argparse.Namespace') + data(INTERFACE) + b'b',
         tensor() + data(INTERFACE) + b'b',
         call('mmengine.config.config.ConfigDict', data(INTERFACE)),
