@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from inspect import Parameter, signature
+
+from mmengine.logging import print_log
 
 from ..errors import printable
 
@@ -195,13 +198,18 @@ def unknown(kind: str, name: object, names: Sequence[str]) -> str:
 
 
 def resolve_arch(family: type, arch: str | dict) -> tuple[str, dict]:
-    """Looks a variant up in ``family.variants``, or checks a dict against the keys and lengths of that table."""
+    """Look a variant up in ``family.variants``, or check a dict against the keys and lengths of that table."""
     variants = family.variants
     if isinstance(arch, str):
         if arch not in variants:
             raise ValueError(unknown(f'arch of {family.__name__}', arch, list(variants)))
         return arch, {**family.arch_defaults, **variants[arch]}
     check('arch', arch, f'one of {", ".join(variants)}, or a dict', isinstance(arch, dict))
+    arch = dict(arch)
+    for old, new in family.renamed_arch_keys.items():
+        if old in arch:
+            arch[new] = arch.pop(old)
+            _log_renamed(family.__name__, old, new)
     template = {**family.arch_defaults, **next(iter(variants.values()))}
     for key in arch:
         if key not in template:
@@ -222,6 +230,11 @@ def resolve_arch(family: type, arch: str | dict) -> tuple[str, dict]:
             ok, allowed = ok and all(type(v) in kinds and v > 0 for v in value), f'{len(example)} positive numbers'
         check(f'arch[{key!r}]', value, f'{allowed}, as {example}', ok)
     return 'custom', custom
+
+
+@cache
+def _log_renamed(family: str, old: str, new: str) -> None:
+    print_log(f'arch[{old!r}] of {family} is now called {new!r}: write {new}=... in the config', logger='current')
 
 
 def resolve_init_cfg(init_cfg: dict | list[dict] | None) -> list[dict] | None:

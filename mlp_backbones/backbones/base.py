@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import printable
 from ..layers import DropPath, Mlp
-from ..ops import backend, contiguous, fx_leaf, is_captured, is_transformed, memory_format
+from ..ops import active_backends, contiguous, fx_leaf, is_captured, is_transformed, memory_format
 from .arguments import PUBLISHED_INIT, check, check_call, check_names, resolve_arch, resolve_init_cfg
 
 
@@ -71,18 +71,20 @@ class Stage(nn.Module):
             captured = is_transformed() or isinstance(x, torch.fx.Proxy)
             if self.with_cp and torch.is_grad_enabled() and not captured:
                 # A compiled graph leaves the state of the block alone by itself, and takes no such contexts.
-                options: Any = {} if torch.compiler.is_compiling() else dict(context_fn=partial(_contexts, block))
+                options: Any = (
+                    {} if torch.compiler.is_compiling() else dict(context_fn=partial(_checkpoint_contexts, block))
+                )
                 x = cast(Tensor, checkpoint(block, x, use_reentrant=False, **options))
             else:
                 x = block(x)
         return x
 
 
-def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
-    return nullcontext(), _StateKept(block)
+def _checkpoint_contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
+    return nullcontext(), _RestoreState(block)
 
 
-class _StateKept:
+class _RestoreState:
     """Lets the recomputation of a block leave no traces: its batch counts in running statistics once.
 
     One of them is entered in each backward pass through the same graph.
@@ -104,9 +106,14 @@ class _StateKept:
 
 
 @cache
-def _say_backends(device: str, operators: tuple[str, ...]) -> None:
-    forms = ', '.join(f'{op} {form}' for op, form in backend(device).items() if op in operators)
-    print_log(f'mlp_backbones on {device} runs its operators as: {forms} (mlp_backbones.ops.backend)', logger='current')
+def _log_backends(device: str, operators: tuple[str, ...]) -> None:
+    chosen = ', '.join(
+        f'{op} {implementation}' for op, implementation in active_backends(device).items() if op in operators
+    )
+    print_log(
+        f'mlp_backbones on {device} runs its operators as: {chosen} (mlp_backbones.ops.active_backends)',
+        logger='current',
+    )
 
 
 @fx_leaf
@@ -119,7 +126,7 @@ def _check_image(x: Tensor, family: str, channels: int, operators: tuple[str, ..
     if not x.is_floating_point():
         raise ValueError(f'{family} takes images of floating-point numbers, got {x.dtype}: normalise them first')
     if operators and not torch.compiler.is_compiling():
-        _say_backends(x.device.type, operators)
+        _log_backends(x.device.type, operators)
 
 
 @fx_leaf
@@ -191,7 +198,8 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
 
     variants: ClassVar[dict[str, dict]]
     arch_defaults: ClassVar[dict] = {}
-    operators: tuple[str, ...] = ()  # those of mlp_backbones.ops.backend that the family runs
+    renamed_arch_keys: ClassVar[dict[str, str]] = {}  # keys of saved configs, and their present names
+    operators: tuple[str, ...] = ()  # those of mlp_backbones.ops.active_backends that the family runs
     # channels_last where LayerNorm runs over channels, which lie side by side in it.
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
     inference_format: ClassVar[torch.memory_format | None] = None  # where another one is faster without gradients

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import ConvEmbed, LayerNorm2d, Reweight, init_pointwise, is_plain
-from ..ops import autocast_once, cycle_linear, form, fx_leaf, gather_neighbours, neighbour_weights
+from ..layers import ConvEmbed, LayerNorm2d, SplitAttention, init_pointwise, is_plain
+from ..ops import autocast_once, cycle_linear, fx_leaf, gather_neighbours, neighbour_weights, select_implementation
 from ..registry import register_family
 from .base import Block, MLPBackbone, Stage
 
@@ -41,18 +41,20 @@ class CycleMixer(nn.Module):
         self.sfc_h = CycleLinear(channels, dim=3)
         self.sfc_w = CycleLinear(channels, dim=2)
         self.mlp_c = nn.Conv2d(channels, channels, 1, bias=False)
-        self.reweight = Reweight(channels, num_branches=3)
+        self.reweight = SplitAttention(channels, num_branches=3)
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = autocast_once(x)
-        if form('cycle_mix', x, folding_pays=_is_large(x)) == 'folded' and len(x) and self._is_plain():
+        if self._folds(x):
             return self.folded(x)
         return self.proj(self.reweight(self.sfc_h(x), self.sfc_w(x), self.mlp_c(x)))
 
-    def _is_plain(self) -> bool:
+    def _folds(self, x: Tensor) -> bool:
+        if select_implementation('cycle_mix', x, folding_pays=_is_large(x)) != 'folded' or not len(x):
+            return False
         maps = (self.sfc_h, CycleLinear), (self.sfc_w, CycleLinear), (self.mlp_c, nn.Conv2d), (self.proj, nn.Conv2d)
-        return all(is_plain(*layer) for layer in (*maps, (self.reweight, Reweight)))
+        return all(is_plain(*layer) for layer in (*maps, (self.reweight, SplitAttention)))
 
     def folded(self, x: Tensor) -> Tensor:
         """The same map as one product for each image, of 2.33 in place of 4 times C x C weights.
@@ -67,7 +69,7 @@ class CycleMixer(nn.Module):
         biases = torch.stack([self.sfc_h.bias, self.sfc_w.bias, torch.zeros_like(self.sfc_w.bias)])
         columns = gather_neighbours(x, steps)
         average = F.linear(columns.mean((2, 3)), branches.sum(0), biases.sum(0))
-        weights = self.reweight.weigh(average[..., None, None], len(maps)).flatten(2)
+        weights = self.reweight.branch_weights(average[..., None, None], len(maps)).flatten(2)
         weight = self.proj.weight.flatten(1) @ torch.einsum('bck,kcj->bcj', weights, branches)
         bias = F.linear(torch.einsum('bck,kc->bc', weights, biases), self.proj.weight.flatten(1), self.proj.bias)
         images = zip(columns.split(1), weight[..., None, None], bias, strict=True)

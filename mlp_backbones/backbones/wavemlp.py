@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import ConvEmbed, Reweight, SampleNorm, build_norm, fold_norm_after, fold_norm_before
+from ..layers import ConvEmbed, GroupNorm1, SplitAttention, build_norm, fold_norm_after, fold_norm_before
 from ..ops import autocast_once
 from ..registry import register_family
 from .base import Block, MLPBackbone, Stage
@@ -71,7 +71,7 @@ class WaveMixer(nn.Module):
         # The published weights call the branch along W `h`, and the one along H `w`.
         self.tfc_h = WaveSum(channels, (1, 7))
         self.tfc_w = WaveSum(channels, (7, 1))
-        self.reweight = Reweight(channels, num_branches=3)
+        self.reweight = SplitAttention(channels, num_branches=3)
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ class WaveMLP(MLPBackbone):
         self.operators = () if self.arch['norm'] == 'BN' else ('group_norm_gelu',)
 
     def make_out_norm(self, channels: int) -> nn.Module:
-        return self.batch_norm(channels) if self.arch['norm'] == 'BN' else SampleNorm(channels)
+        return self.batch_norm(channels) if self.arch['norm'] == 'BN' else GroupNorm1(channels)
 
     def make_stem(self, in_channels: int) -> nn.Module:
         return ConvEmbed(in_channels, self.arch['dims'][0], 7, stride=4, padding=2, norm=self._embed_norm)
