@@ -150,6 +150,8 @@ def check_names(family: type, unknown_names: Iterable[str]) -> None:
 def _replacement(family: type, name: str, known: Sequence[str]) -> str:
     keys = {**family.arch_defaults, **next(iter(family.variants.values()))}
     aliases = next((theirs for names, theirs in _ARCH_KEYS.items() if name in names), (name,))
+    if name in _FOREIGN and aliases == (name,):
+        return _FOREIGN[name]  # the strides of ResNet are not those of an arch
     key = next((key for key in aliases if key in keys), None)
     if key:
         others = ', '.join(f'{k}=...' for k in keys if k != key and k not in family.arch_defaults)
@@ -184,6 +186,45 @@ PUBLISHED_INIT = 'PublishedInit'
 def check(name: str, value: object, allowed: str, ok: bool) -> None:
     if not ok:
         raise ValueError(f'{name}={value!r} is not valid: {name} must be {allowed}')
+
+
+def check_template(
+    num_stages: int,
+    in_channels: object,
+    out_indices: object,
+    drop_path_rate: object,
+    frozen_stages: object,
+    **flags: object,
+) -> None:
+    """Check the arguments that all families have.
+
+    Raises:
+        ValueError: naming the argument, its value and what is allowed.
+    """
+    check('in_channels', in_channels, 'an integer of at least 1', type(in_channels) is int and in_channels > 0)
+    check(
+        'out_indices',
+        out_indices,
+        f'a tuple or list of different integers from 0 to {num_stages - 1} in rising order, with at least one',
+        isinstance(out_indices, (tuple, list))
+        and len(out_indices) > 0
+        and all(type(i) is int and 0 <= i < num_stages for i in out_indices)
+        and list(out_indices) == sorted(set(out_indices)),
+    )
+    check(
+        'drop_path_rate',
+        drop_path_rate,
+        'a number of at least 0 and below 1',
+        type(drop_path_rate) in (int, float) and 0 <= drop_path_rate < 1,
+    )
+    check(
+        'frozen_stages',
+        frozen_stages,
+        f'an integer from -1 (nothing) over 0 (stem) to {num_stages} (stem and all stages)',
+        type(frozen_stages) is int and -1 <= frozen_stages <= num_stages,
+    )
+    for name, flag in flags.items():
+        check(name, flag, 'True or False', isinstance(flag, bool))
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

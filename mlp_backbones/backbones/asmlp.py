@@ -10,6 +10,7 @@ from ..ops import axial_linear, gelu
 from ..registry import register_family
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
+from .published import LAYERS, PublishedNames
 
 
 class AxialLinear(nn.Conv2d):
@@ -71,6 +72,7 @@ class ASMLP(MLPBackbone):
         'base': dict(dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2), mlp_ratios=(4, 4, 4, 4)),
     }
     operators: tuple[str, ...] = ('axial_linear', 'group_norm_gelu')
+    published_names: ClassVar[PublishedNames | None] = PublishedNames((*LAYERS, (r'\.mixer\.', '.axial_shift.')))
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     # Convolutions are faster in this format, but GroupNorm's backward pass is slower.
     inference_format: ClassVar[torch.memory_format] = torch.channels_last

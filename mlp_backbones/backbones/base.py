@@ -20,7 +20,8 @@ from torch.utils.checkpoint import checkpoint
 from ..errors import printable
 from ..layers import DropPath, Mlp
 from ..ops import active_backends, contiguous, fx_leaf, is_captured, is_transformed, memory_format
-from .arguments import PUBLISHED_INIT, check, check_call, check_names, resolve_arch, resolve_init_cfg
+from .arguments import PUBLISHED_INIT, check_call, check_names, check_template, resolve_arch, resolve_init_cfg
+from .published import PublishedNames
 
 
 class Block(nn.Module):
@@ -199,6 +200,7 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
     variants: ClassVar[dict[str, dict]]
     arch_defaults: ClassVar[dict] = {}
     renamed_arch_keys: ClassVar[dict[str, str]] = {}  # keys of saved configs, and their present names
+    published_names: ClassVar[PublishedNames | None] = None  # None: no weights were published
     operators: tuple[str, ...] = ()  # those of mlp_backbones.ops.active_backends that the family runs
     # channels_last where LayerNorm runs over channels, which lie side by side in it.
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
@@ -223,30 +225,16 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         num_stages = len(self.strides)
         if out_indices is None:
             out_indices = sorted({max(num_stages * quarter // 4, 1) - 1 for quarter in (1, 2, 3, 4)})
-        check('in_channels', in_channels, 'an integer of at least 1', type(in_channels) is int and in_channels > 0)
-        check(
-            'out_indices',
+        check_template(
+            len(self.strides),
+            in_channels,
             out_indices,
-            f'a tuple or list of different integers from 0 to {num_stages - 1} in rising order, with at least one',
-            isinstance(out_indices, (tuple, list))
-            and len(out_indices) > 0
-            and all(type(i) is int and 0 <= i < num_stages for i in out_indices)
-            and list(out_indices) == sorted(set(out_indices)),
-        )
-        check(
-            'drop_path_rate',
             drop_path_rate,
-            'a number of at least 0 and below 1',
-            type(drop_path_rate) in (int, float) and 0 <= drop_path_rate < 1,
-        )
-        check(
-            'frozen_stages',
             frozen_stages,
-            f'an integer from -1 (nothing) over 0 (stem) to {num_stages} (stem and all stages)',
-            type(frozen_stages) is int and -1 <= frozen_stages <= num_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            out_norm=out_norm,
         )
-        for name, flag in dict(norm_eval=norm_eval, with_cp=with_cp, out_norm=out_norm).items():
-            check(name, flag, 'True or False', isinstance(flag, bool))
         super().__init__(init_cfg=resolve_init_cfg(init_cfg))
         self._awaits_weights = any(cfg['type'] == PUBLISHED_INIT for cfg in self.init_cfg or ())
 

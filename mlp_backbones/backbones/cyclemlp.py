@@ -1,5 +1,6 @@
 """CycleMLP: a token mixer that moves each channel by its own step. Source: arXiv 2107.10224."""
 
+import re
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,7 @@ from ..layers import ConvEmbed, LayerNorm2d, SplitAttention, init_pointwise, is_
 from ..ops import autocast_once, cycle_linear, fx_leaf, gather_neighbours, neighbour_weights, select_implementation
 from ..registry import register_family
 from .base import Block, MLPBackbone, Stage
+from .published import PublishedNames, network_rules
 
 
 class CycleLinear(nn.Conv2d):
@@ -81,6 +83,17 @@ def _is_large(x: Tensor) -> bool:
     return x.shape[2] * x.shape[3] >= 4 * x.shape[1]
 
 
+def _deformable_offsets(name: str, weight: Tensor) -> dict[str, Tensor]:
+    """Offsets (row, column) of each channel, which the published code keeps for its deformable convolution."""
+    branch = re.search(r'(.*\.attn\.sfc_([hw]))\.weight$', name)
+    if not branch:
+        return {}
+    offset = torch.zeros(1, 2 * weight.shape[1], 1, 1)
+    # `sfc_h` moves along columns.
+    offset[0, int(branch[2] == 'h') :: 2, 0, 0] = (torch.arange(weight.shape[1]) + 1) % 3 - 1.0
+    return {f'{branch[1]}.offset': offset}
+
+
 @register_family
 class CycleMLP(MLPBackbone):
     """CycleMLP (arXiv 2107.10224), a pyramid of four stages at strides 4, 8, 16 and 32.
@@ -101,6 +114,12 @@ class CycleMLP(MLPBackbone):
         'b5': dict(dims=(96, 192, 384, 768), depths=(3, 4, 24, 3), mlp_ratios=(4, 4, 4, 4)),
     }
     operators: tuple[str, ...] = ('cycle_mix', 'cycle_linear')
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(
+        network_rules,
+        linear=r'\.(mlp\.fc[12]|attn\.(mlp_c|proj|reweight\.fc[12]))\.weight$',
+        constants=r'\.attn\.sfc_[hw]\.offset$',
+        make_constants=_deformable_offsets,
+    )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 

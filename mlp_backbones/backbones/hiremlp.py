@@ -13,6 +13,7 @@ from ..ops import add_unfolded, autocast_once, average_of_unfolded, fold_regions
 from ..registry import register_family
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
+from .published import PublishedNames, network_rules
 
 Norm = Callable[[int], nn.Module]
 
@@ -48,10 +49,7 @@ class HireMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = autocast_once(x)
-        if (
-            select_implementation('hire_mix', x, folding_pays=not torch.is_grad_enabled()) == 'folded'
-            and self._is_plain()
-        ):
+        if self._folds(x):
             return self.folded(x)
         along_h, along_w = (
             unfold_regions(last(hidden), self.region_size, self.step, dim, x.shape[dim], self.neighbours_first)
@@ -149,6 +147,7 @@ class HireMLP(MLPBackbone):
         'large': dict(dims=(96, 192, 384, 768), depths=(4, 6, 24, 3), mlp_ratios=(4, 4, 4, 4)),
     }
     operators: tuple[str, ...] = ('hire_mix',)
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(network_rules)
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     inference_format: ClassVar[torch.memory_format] = torch.channels_last
 

@@ -14,6 +14,7 @@ from ..ops import crop, fx_leaf, spatial_shape, sym_max
 from ..registry import register_family
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
+from .published import LAYERS, PublishedNames
 
 
 class GroupedLinear(nn.Conv1d):
@@ -124,6 +125,9 @@ class SwinMLP(MLPBackbone):
         'tiny_c24': dict(dims=(96, 192, 384, 768), depths=(2, 2, 6, 2), heads=(4, 8, 16, 32), window_size=8),
         'base': dict(dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2), heads=(4, 8, 16, 32), window_size=7),
     }
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(
+        (*LAYERS, (r'\.mixer\.', '.')), linear=r'\.(mlp\.fc[12]|reduction)\.weight$'
+    )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 

@@ -12,6 +12,7 @@ from ..ops import SPATIAL_RULES, on_native_grid
 from ..registry import register_family
 from .arguments import check, check_choice
 from .base import Block, MLPBackbone, Stage
+from .published import PublishedNames, network_rules
 
 
 class PermuteMixer(nn.Module):
@@ -78,6 +79,9 @@ class VisionPermutator(MLPBackbone):
             patch_size=7, dims=(256, 512, 512, 512), depths=(8, 8, 16, 4), segments=(32, 16, 16, 16), strides=(2, 1, 1)
         ),
     }
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(
+        network_rules, linear=r'\.(mlp\.fc[12]|attn\.(mlp_[chw]|proj|reweight\.fc[12]))\.weight$'
+    )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(3, 3, 3, 3))
     renamed_arch_keys: ClassVar[dict[str, str]] = {'steps': 'strides'}
     memory_format: ClassVar[torch.memory_format] = torch.channels_last

@@ -12,6 +12,7 @@ from ..layers import ConvEmbed, GroupNorm1, SplitAttention, build_norm, fold_nor
 from ..ops import autocast_once
 from ..registry import register_family
 from .base import Block, MLPBackbone, Stage
+from .published import PublishedNames, network_rules
 
 Norm = Callable[[int], nn.Module]
 
@@ -124,6 +125,7 @@ class WaveMLP(MLPBackbone):
         ),
         'b': dict(dims=(96, 192, 384, 768), depths=(2, 2, 18, 2), norm='GN1', ds_use_norm=False),
     }
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(network_rules)
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4), mode='fc', norm='BN', ds_use_norm=True)
 
     def __init__(self, arch: str | dict, *, norm_cfg: dict | None = None, **kwargs: Any):

@@ -21,8 +21,8 @@ def on_native_grid(x: Tensor, grid: int, rule: str, mix: Callable[[Tensor], Tens
         x: ``[B, C, H, W]``.
         grid: side of the native grid, in positions.
         rule: ``'tile'``: zeros complete the map at the right and bottom to whole tiles, which are mixed
-            one by one, and the padding is cut off. ``'resize'``: bicubic interpolation to the native grid and, after mixing, back,
-            as RaftMLP (arXiv 2108.04384) does with Mixer in a detector.
+            one by one, and the padding is cut off. ``'resize'``: bicubic interpolation to the native grid and, after
+            mixing, back, as RaftMLP (arXiv 2108.04384) does with Mixer in a detector.
         mix: maps ``[B', C, grid, grid]`` to the same shape.
 
     Returns:
