@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from inspect import Parameter, signature
+from typing import Any
 
 from mmengine.logging import print_log
 
@@ -190,10 +191,10 @@ def check(name: str, value: object, allowed: str, ok: bool) -> None:
 
 def check_template(
     num_stages: int,
-    in_channels: object,
-    out_indices: object,
-    drop_path_rate: object,
-    frozen_stages: object,
+    in_channels: Any,
+    out_indices: Any,
+    drop_path_rate: Any,
+    frozen_stages: Any,
     **flags: object,
 ) -> None:
     """Check the arguments that all families have.

@@ -48,9 +48,9 @@ class CycleMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = autocast_once(x)
-        if self._folds(x):
-            return self.folded(x)
-        return self.proj(self.reweight(self.sfc_h(x), self.sfc_w(x), self.mlp_c(x)))
+        if not self._folds(x):
+            return self.proj(self.reweight(self.sfc_h(x), self.sfc_w(x), self.mlp_c(x)))
+        return self.folded(x)
 
     def _folds(self, x: Tensor) -> bool:
         if select_implementation('cycle_mix', x, folding_pays=_is_large(x)) != 'folded' or not len(x):

@@ -49,13 +49,13 @@ class HireMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = autocast_once(x)
-        if self._folds(x):
-            return self.folded(x)
-        along_h, along_w = (
-            unfold_regions(last(hidden), self.region_size, self.step, dim, x.shape[dim], self.neighbours_first)
-            for last, hidden, dim in self.branches(x)
-        )
-        return self.proj(self.reweight(along_h, along_w, self.mlp_c(x)))
+        if not self._folds(x):
+            along_h, along_w = (
+                unfold_regions(last(hidden), self.region_size, self.step, dim, x.shape[dim], self.neighbours_first)
+                for last, hidden, dim in self.branches(x)
+            )
+            return self.proj(self.reweight(along_h, along_w, self.mlp_c(x)))
+        return self.folded(x)
 
     def _folds(self, x: Tensor) -> bool:
         if select_implementation('hire_mix', x, folding_pays=not torch.is_grad_enabled()) != 'folded':

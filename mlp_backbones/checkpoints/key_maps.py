@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from torch import Tensor
 
@@ -21,7 +22,7 @@ def official_names(family: str, names: Iterable[str]) -> dict[str, str]:
     """
     names = list(names)
     published = FAMILIES[family].published_names
-    rules = () if published is None else published.rules
+    rules: Any = () if published is None else published.rules
     if callable(rules):
         rules = rules(names)
     official = {}
