@@ -6,7 +6,7 @@ dims = [96] * 4
 model = dict(
     backbone=dict(
         type='mlp_backbones.VisionPermutator',
-        arch=dict(_delete_=True, patch_size=8, dims=dims, depths=[2, 2, 4, 2], segments=[24] * 4, steps=[1] * 3),
+        arch=dict(_delete_=True, patch_size=8, dims=dims, depths=[2, 2, 4, 2], segments=[24] * 4, strides=[1] * 3),
     ),
     # Bring four stages of stride 8 to the strides of the heads, 4 to 32.
     neck=[

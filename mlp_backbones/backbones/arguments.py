@@ -2,7 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from inspect import Parameter, signature
+from typing import Any
+
+from mmengine.logging import print_log
 
 from ..errors import printable
 
@@ -147,6 +151,8 @@ def check_names(family: type, unknown_names: Iterable[str]) -> None:
 def _replacement(family: type, name: str, known: Sequence[str]) -> str:
     keys = {**family.arch_defaults, **next(iter(family.variants.values()))}
     aliases = next((theirs for names, theirs in _ARCH_KEYS.items() if name in names), (name,))
+    if name in _FOREIGN and aliases == (name,):
+        return _FOREIGN[name]  # the strides of ResNet are not those of an arch
     key = next((key for key in aliases if key in keys), None)
     if key:
         others = ', '.join(f'{k}=...' for k in keys if k != key and k not in family.arch_defaults)
@@ -183,6 +189,45 @@ def check(name: str, value: object, allowed: str, ok: bool) -> None:
         raise ValueError(f'{name}={value!r} is not valid: {name} must be {allowed}')
 
 
+def check_template(
+    num_stages: int,
+    in_channels: Any,
+    out_indices: Any,
+    drop_path_rate: Any,
+    frozen_stages: Any,
+    **flags: object,
+) -> None:
+    """Check the arguments that all families have.
+
+    Raises:
+        ValueError: naming the argument, its value and what is allowed.
+    """
+    check('in_channels', in_channels, 'an integer of at least 1', type(in_channels) is int and in_channels > 0)
+    check(
+        'out_indices',
+        out_indices,
+        f'a tuple or list of different integers from 0 to {num_stages - 1} in rising order, with at least one',
+        isinstance(out_indices, (tuple, list))
+        and len(out_indices) > 0
+        and all(type(i) is int and 0 <= i < num_stages for i in out_indices)
+        and list(out_indices) == sorted(set(out_indices)),
+    )
+    check(
+        'drop_path_rate',
+        drop_path_rate,
+        'a number of at least 0 and below 1',
+        type(drop_path_rate) in (int, float) and 0 <= drop_path_rate < 1,
+    )
+    check(
+        'frozen_stages',
+        frozen_stages,
+        f'an integer from -1 (nothing) over 0 (stem) to {num_stages} (stem and all stages)',
+        type(frozen_stages) is int and -1 <= frozen_stages <= num_stages,
+    )
+    for name, flag in flags.items():
+        check(name, flag, 'True or False', isinstance(flag, bool))
+
+
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     check(name, value, ' or '.join(map(repr, choices)), value in choices)
 
@@ -195,13 +240,18 @@ def unknown(kind: str, name: object, names: Sequence[str]) -> str:
 
 
 def resolve_arch(family: type, arch: str | dict) -> tuple[str, dict]:
-    """Looks a variant up in ``family.variants``, or checks a dict against the keys and lengths of that table."""
+    """Look a variant up in ``family.variants``, or check a dict against the keys and lengths of that table."""
     variants = family.variants
     if isinstance(arch, str):
         if arch not in variants:
             raise ValueError(unknown(f'arch of {family.__name__}', arch, list(variants)))
         return arch, {**family.arch_defaults, **variants[arch]}
     check('arch', arch, f'one of {", ".join(variants)}, or a dict', isinstance(arch, dict))
+    arch = dict(arch)
+    for old, new in family.renamed_arch_keys.items():
+        if old in arch:
+            arch[new] = arch.pop(old)
+            _log_renamed(family.__name__, old, new)
     template = {**family.arch_defaults, **next(iter(variants.values()))}
     for key in arch:
         if key not in template:
@@ -222,6 +272,11 @@ def resolve_arch(family: type, arch: str | dict) -> tuple[str, dict]:
             ok, allowed = ok and all(type(v) in kinds and v > 0 for v in value), f'{len(example)} positive numbers'
         check(f'arch[{key!r}]', value, f'{allowed}, as {example}', ok)
     return 'custom', custom
+
+
+@cache
+def _log_renamed(family: str, old: str, new: str) -> None:
+    print_log(f'arch[{old!r}] of {family} is now called {new!r}: write {new}=... in the config', logger='current')
 
 
 def resolve_init_cfg(init_cfg: dict | list[dict] | None) -> list[dict] | None:

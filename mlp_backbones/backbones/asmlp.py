@@ -5,11 +5,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..layers import PatchEmbed, PatchMerging, SampleNorm
+from ..layers import GroupNorm1, PatchEmbed, PatchMerging
 from ..ops import axial_linear, gelu
 from ..registry import register_family
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
+from .published import LAYERS, PublishedNames
 
 
 class AxialLinear(nn.Conv2d):
@@ -38,10 +39,10 @@ class AxialShiftMixer(nn.Module):
     def __init__(self, channels: int, shift_size: int, dilation: int):
         super().__init__()
         self.conv1 = nn.Conv2d(channels, channels, 1)
-        self.norm1 = SampleNorm(channels, gelu=True)
+        self.norm1 = GroupNorm1(channels, act=True)
         self.conv2_1 = AxialLinear(channels, 3, shift_size, dilation)
         self.conv2_2 = AxialLinear(channels, 2, shift_size, dilation)
-        self.norm2 = SampleNorm(channels)
+        self.norm2 = GroupNorm1(channels)
         self.conv3 = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,6 +72,7 @@ class ASMLP(MLPBackbone):
         'base': dict(dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2), mlp_ratios=(4, 4, 4, 4)),
     }
     operators: tuple[str, ...] = ('axial_linear', 'group_norm_gelu')
+    published_names: ClassVar[PublishedNames | None] = PublishedNames((*LAYERS, (r'\.mixer\.', '.axial_shift.')))
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     # Convolutions are faster in this format, but GroupNorm's backward pass is slower.
     inference_format: ClassVar[torch.memory_format] = torch.channels_last
@@ -84,19 +86,19 @@ class ASMLP(MLPBackbone):
         super().__init__(arch, **kwargs)
 
     def make_stem(self, in_channels: int) -> nn.Module:
-        return PatchEmbed(in_channels, self.arch['dims'][0], 4, SampleNorm)
+        return PatchEmbed(in_channels, self.arch['dims'][0], 4, GroupNorm1)
 
     def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
         dims, ratio = self.arch['dims'], self.arch['mlp_ratios'][index]
         channels = dims[index]
         blocks = [
-            Block(channels, AxialShiftMixer(channels, self.shift_size, self.dilation), SampleNorm, ratio, rate)
+            Block(channels, AxialShiftMixer(channels, self.shift_size, self.dilation), GroupNorm1, ratio, rate)
             for rate in drop_paths
         ]
-        return Stage(blocks, PatchMerging(dims[index - 1], channels, SampleNorm) if index else None, with_cp)
+        return Stage(blocks, PatchMerging(dims[index - 1], channels, GroupNorm1) if index else None, with_cp)
 
     def make_out_norm(self, channels: int) -> nn.Module:
-        return SampleNorm(channels)
+        return GroupNorm1(channels)
 
     @staticmethod
     def init_layer(layer: nn.Module) -> None:

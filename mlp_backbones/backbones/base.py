@@ -19,8 +19,9 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import printable
 from ..layers import DropPath, Mlp
-from ..ops import backend, contiguous, fx_leaf, is_captured, is_transformed, memory_format
-from .arguments import PUBLISHED_INIT, check, check_call, check_names, resolve_arch, resolve_init_cfg
+from ..ops import active_backends, contiguous, fx_leaf, is_captured, is_transformed, memory_format
+from .arguments import PUBLISHED_INIT, check_call, check_names, check_template, resolve_arch, resolve_init_cfg
+from .published import PublishedNames
 
 
 class Block(nn.Module):
@@ -71,18 +72,20 @@ class Stage(nn.Module):
             captured = is_transformed() or isinstance(x, torch.fx.Proxy)
             if self.with_cp and torch.is_grad_enabled() and not captured:
                 # A compiled graph leaves the state of the block alone by itself, and takes no such contexts.
-                options: Any = {} if torch.compiler.is_compiling() else dict(context_fn=partial(_contexts, block))
+                options: Any = (
+                    {} if torch.compiler.is_compiling() else dict(context_fn=partial(_checkpoint_contexts, block))
+                )
                 x = cast(Tensor, checkpoint(block, x, use_reentrant=False, **options))
             else:
                 x = block(x)
         return x
 
 
-def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
-    return nullcontext(), _StateKept(block)
+def _checkpoint_contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
+    return nullcontext(), _RestoreState(block)
 
 
-class _StateKept:
+class _RestoreState:
     """Lets the recomputation of a block leave no traces: its batch counts in running statistics once.
 
     One of them is entered in each backward pass through the same graph.
@@ -104,9 +107,14 @@ class _StateKept:
 
 
 @cache
-def _say_backends(device: str, operators: tuple[str, ...]) -> None:
-    forms = ', '.join(f'{op} {form}' for op, form in backend(device).items() if op in operators)
-    print_log(f'mlp_backbones on {device} runs its operators as: {forms} (mlp_backbones.ops.backend)', logger='current')
+def _log_backends(device: str, operators: tuple[str, ...]) -> None:
+    chosen = ', '.join(
+        f'{op} {implementation}' for op, implementation in active_backends(device).items() if op in operators
+    )
+    print_log(
+        f'mlp_backbones on {device} runs its operators as: {chosen} (mlp_backbones.ops.active_backends)',
+        logger='current',
+    )
 
 
 @fx_leaf
@@ -119,7 +127,7 @@ def _check_image(x: Tensor, family: str, channels: int, operators: tuple[str, ..
     if not x.is_floating_point():
         raise ValueError(f'{family} takes images of floating-point numbers, got {x.dtype}: normalise them first')
     if operators and not torch.compiler.is_compiling():
-        _say_backends(x.device.type, operators)
+        _log_backends(x.device.type, operators)
 
 
 @fx_leaf
@@ -191,7 +199,9 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
 
     variants: ClassVar[dict[str, dict]]
     arch_defaults: ClassVar[dict] = {}
-    operators: tuple[str, ...] = ()  # those of mlp_backbones.ops.backend that the family runs
+    renamed_arch_keys: ClassVar[dict[str, str]] = {}  # keys of saved configs, and their present names
+    published_names: ClassVar[PublishedNames | None] = None  # None: no weights were published
+    operators: tuple[str, ...] = ()  # those of mlp_backbones.ops.active_backends that the family runs
     # channels_last where LayerNorm runs over channels, which lie side by side in it.
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
     inference_format: ClassVar[torch.memory_format | None] = None  # where another one is faster without gradients
@@ -215,30 +225,16 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         num_stages = len(self.strides)
         if out_indices is None:
             out_indices = sorted({max(num_stages * quarter // 4, 1) - 1 for quarter in (1, 2, 3, 4)})
-        check('in_channels', in_channels, 'an integer of at least 1', type(in_channels) is int and in_channels > 0)
-        check(
-            'out_indices',
+        check_template(
+            len(self.strides),
+            in_channels,
             out_indices,
-            f'a tuple or list of different integers from 0 to {num_stages - 1} in rising order, with at least one',
-            isinstance(out_indices, (tuple, list))
-            and len(out_indices) > 0
-            and all(type(i) is int and 0 <= i < num_stages for i in out_indices)
-            and list(out_indices) == sorted(set(out_indices)),
-        )
-        check(
-            'drop_path_rate',
             drop_path_rate,
-            'a number of at least 0 and below 1',
-            type(drop_path_rate) in (int, float) and 0 <= drop_path_rate < 1,
-        )
-        check(
-            'frozen_stages',
             frozen_stages,
-            f'an integer from -1 (nothing) over 0 (stem) to {num_stages} (stem and all stages)',
-            type(frozen_stages) is int and -1 <= frozen_stages <= num_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            out_norm=out_norm,
         )
-        for name, flag in dict(norm_eval=norm_eval, with_cp=with_cp, out_norm=out_norm).items():
-            check(name, flag, 'True or False', isinstance(flag, bool))
         super().__init__(init_cfg=resolve_init_cfg(init_cfg))
         self._awaits_weights = any(cfg['type'] == PUBLISHED_INIT for cfg in self.init_cfg or ())
 

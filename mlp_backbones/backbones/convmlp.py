@@ -13,6 +13,7 @@ from ..layers import ConvEmbed, DropPath, LayerNorm2d, Mlp, build_norm, fold_nor
 from ..ops import pad_to_multiple
 from ..registry import register_family
 from .base import MLPBackbone, Stage
+from .published import PublishedNames
 
 Norm = Callable[[int], nn.Module]
 
@@ -113,6 +114,19 @@ class ConvMLP(MLPBackbone):
         'm': dict(stem_dim=64, dims=(128, 256, 512), conv_depth=3, depths=(3, 6, 3), mlp_ratios=(3, 3, 3)),
         'l': dict(stem_dim=96, dims=(192, 384, 768), conv_depth=3, depths=(4, 8, 3), mlp_ratios=(3, 3, 3)),
     }
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(
+        (
+            (r'^stem\.', 'tokenizer.'),
+            (r'^stages\.1\.0\.blocks\.', 'conv_stages.conv_blocks.'),
+            (r'^stages\.1\.1\.proj\.', 'conv_stages.downsample.'),
+            (r'^stages\.2\.0\.blocks\.', 'stages.0.blocks.'),
+            (r'^stages\.2\.1\.proj\.', 'stages.0.downsample_mlp.downsample.'),
+            (r'^stages\.3\.0\.blocks\.', 'stages.1.blocks.'),
+            (r'^stages\.3\.1\.proj\.', 'stages.1.downsample_mlp.downsample.'),
+            (r'^stages\.3\.2\.blocks\.', 'stages.2.blocks.'),
+        ),
+        linear=r'\.channel_mlp[12]\.fc[12]\.weight$',
+    )
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(

@@ -1,15 +1,17 @@
 """CycleMLP: a token mixer that moves each channel by its own step. Source: arXiv 2107.10224."""
 
+import re
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import ConvEmbed, LayerNorm2d, Reweight, init_pointwise, is_plain
-from ..ops import autocast_once, cycle_linear, form, fx_leaf, gather_neighbours, neighbour_weights
+from ..layers import ConvEmbed, LayerNorm2d, SplitAttention, init_pointwise, is_plain
+from ..ops import autocast_once, cycle_linear, fx_leaf, gather_neighbours, neighbour_weights, select_implementation
 from ..registry import register_family
 from .base import Block, MLPBackbone, Stage
+from .published import PublishedNames, network_rules
 
 
 class CycleLinear(nn.Conv2d):
@@ -41,18 +43,20 @@ class CycleMixer(nn.Module):
         self.sfc_h = CycleLinear(channels, dim=3)
         self.sfc_w = CycleLinear(channels, dim=2)
         self.mlp_c = nn.Conv2d(channels, channels, 1, bias=False)
-        self.reweight = Reweight(channels, num_branches=3)
+        self.reweight = SplitAttention(channels, num_branches=3)
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = autocast_once(x)
-        if form('cycle_mix', x, folding_pays=_is_large(x)) == 'folded' and len(x) and self._is_plain():
-            return self.folded(x)
-        return self.proj(self.reweight(self.sfc_h(x), self.sfc_w(x), self.mlp_c(x)))
+        if not self._folds(x):
+            return self.proj(self.reweight(self.sfc_h(x), self.sfc_w(x), self.mlp_c(x)))
+        return self.folded(x)
 
-    def _is_plain(self) -> bool:
+    def _folds(self, x: Tensor) -> bool:
+        if select_implementation('cycle_mix', x, folding_pays=_is_large(x)) != 'folded' or not len(x):
+            return False
         maps = (self.sfc_h, CycleLinear), (self.sfc_w, CycleLinear), (self.mlp_c, nn.Conv2d), (self.proj, nn.Conv2d)
-        return all(is_plain(*layer) for layer in (*maps, (self.reweight, Reweight)))
+        return all(is_plain(*layer) for layer in (*maps, (self.reweight, SplitAttention)))
 
     def folded(self, x: Tensor) -> Tensor:
         """The same map as one product for each image, of 2.33 in place of 4 times C x C weights.
@@ -67,7 +71,7 @@ class CycleMixer(nn.Module):
         biases = torch.stack([self.sfc_h.bias, self.sfc_w.bias, torch.zeros_like(self.sfc_w.bias)])
         columns = gather_neighbours(x, steps)
         average = F.linear(columns.mean((2, 3)), branches.sum(0), biases.sum(0))
-        weights = self.reweight.weigh(average[..., None, None], len(maps)).flatten(2)
+        weights = self.reweight.branch_weights(average[..., None, None], len(maps)).flatten(2)
         weight = self.proj.weight.flatten(1) @ torch.einsum('bck,kcj->bcj', weights, branches)
         bias = F.linear(torch.einsum('bck,kc->bc', weights, biases), self.proj.weight.flatten(1), self.proj.bias)
         images = zip(columns.split(1), weight[..., None, None], bias, strict=True)
@@ -77,6 +81,17 @@ class CycleMixer(nn.Module):
 @fx_leaf
 def _is_large(x: Tensor) -> bool:
     return x.shape[2] * x.shape[3] >= 4 * x.shape[1]
+
+
+def _deformable_offsets(name: str, weight: Tensor) -> dict[str, Tensor]:
+    """Offsets (row, column) of each channel, which the published code keeps for its deformable convolution."""
+    branch = re.search(r'(.*\.attn\.sfc_([hw]))\.weight$', name)
+    if not branch:
+        return {}
+    offset = torch.zeros(1, 2 * weight.shape[1], 1, 1)
+    # `sfc_h` moves along columns.
+    offset[0, int(branch[2] == 'h') :: 2, 0, 0] = (torch.arange(weight.shape[1]) + 1) % 3 - 1.0
+    return {f'{branch[1]}.offset': offset}
 
 
 @register_family
@@ -99,6 +114,12 @@ class CycleMLP(MLPBackbone):
         'b5': dict(dims=(96, 192, 384, 768), depths=(3, 4, 24, 3), mlp_ratios=(4, 4, 4, 4)),
     }
     operators: tuple[str, ...] = ('cycle_mix', 'cycle_linear')
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(
+        network_rules,
+        linear=r'\.(mlp\.fc[12]|attn\.(mlp_c|proj|reweight\.fc[12]))\.weight$',
+        constants=r'\.attn\.sfc_[hw]\.offset$',
+        make_constants=_deformable_offsets,
+    )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import ConvEmbed, Reweight, build_norm, fold_norm_after, fold_norm_before, is_plain
-from ..ops import add_unfolded, autocast_once, average_of_unfolded, fold_regions, form, unfold_regions
+from ..layers import ConvEmbed, SplitAttention, build_norm, fold_norm_after, fold_norm_before, is_plain
+from ..ops import add_unfolded, autocast_once, average_of_unfolded, fold_regions, select_implementation, unfold_regions
 from ..registry import register_family
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
+from .published import PublishedNames, network_rules
 
 Norm = Callable[[int], nn.Module]
 
@@ -43,22 +44,24 @@ class HireMixer(nn.Module):
         self.mlp_w1_norm = norm(hidden)
         self.mlp_w2 = nn.Conv2d(hidden, channels * region_size, 1)
         self.mlp_c = nn.Conv2d(channels, channels, 1)
-        self.reweight = Reweight(channels, num_branches=3)
+        self.reweight = SplitAttention(channels, num_branches=3)
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = autocast_once(x)
-        if form('hire_mix', x, folding_pays=not torch.is_grad_enabled()) == 'folded' and self._is_plain():
-            return self.folded(x)
-        along_h, along_w = (
-            unfold_regions(last(hidden), self.region_size, self.step, dim, x.shape[dim], self.neighbours_first)
-            for last, hidden, dim in self.branches(x)
-        )
-        return self.proj(self.reweight(along_h, along_w, self.mlp_c(x)))
+        if not self._folds(x):
+            along_h, along_w = (
+                unfold_regions(last(hidden), self.region_size, self.step, dim, x.shape[dim], self.neighbours_first)
+                for last, hidden, dim in self.branches(x)
+            )
+            return self.proj(self.reweight(along_h, along_w, self.mlp_c(x)))
+        return self.folded(x)
 
-    def _is_plain(self) -> bool:
+    def _folds(self, x: Tensor) -> bool:
+        if select_implementation('hire_mix', x, folding_pays=not torch.is_grad_enabled()) != 'folded':
+            return False
         maps = (self.mlp_h2, self.mlp_w2, self.mlp_c)
-        return is_plain(self.reweight, Reweight) and all(is_plain(map_, nn.Conv2d) for map_ in maps)
+        return is_plain(self.reweight, SplitAttention) and all(is_plain(map_, nn.Conv2d) for map_ in maps)
 
     def folded(self, x: Tensor) -> Tensor:
         """The same map in fewer passes over memory.
@@ -71,7 +74,7 @@ class HireMixer(nn.Module):
         for last, hidden, dim in branches:
             arguments: Any = last.weight, last.bias, self.region_size, dim, x.shape[dim], self.neighbours_first
             average = average + average_of_unfolded(hidden, *arguments)
-        weights = self.reweight.weigh(average[..., None, None], num_branches=3).to(x.dtype)
+        weights = self.reweight.branch_weights(average[..., None, None], num_branches=3).to(x.dtype)
         *scales, scale = weights.movedim(2, 0).contiguous()  # kernels are slow on every third number
         y = self.mlp_c(x) * scale
         for (last, hidden, dim), scale in zip(branches, scales, strict=True):
@@ -144,6 +147,7 @@ class HireMLP(MLPBackbone):
         'large': dict(dims=(96, 192, 384, 768), depths=(4, 6, 24, 3), mlp_ratios=(4, 4, 4, 4)),
     }
     operators: tuple[str, ...] = ('hire_mix',)
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(network_rules)
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     inference_format: ClassVar[torch.memory_format] = torch.channels_last
 

@@ -11,6 +11,7 @@ from ..ops import SPATIAL_RULES, on_native_grid
 from ..registry import register_family
 from .arguments import check, check_choice
 from .base import Block, MLPBackbone, Stage
+from .published import PublishedNames
 
 Norm = partial(LayerNorm2d, eps=1e-6)
 
@@ -62,6 +63,16 @@ class MLPMixer(MLPBackbone):
         'b16': dict(dim=768, depth=12, patch_size=16),
         'l16': dict(dim=1024, depth=24, patch_size=16),
     }
+    # The names are timm's; no dense network was published.
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(
+        (
+            (r'^stages\.(\d+)\.blocks\.0\.', r'blocks.\1.'),
+            (r'\.mixer\.', '.mlp_tokens.'),
+            (r'\.mlp\.', '.mlp_channels.'),
+            (r'^out_norms\.(\d+)\.', r'norm\1.'),
+        ),
+        linear=r'\.fc[12]\.weight$',
+    )
     arch_defaults: ClassVar[dict] = dict(native_size=224)
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 

@@ -15,6 +15,7 @@ from ..registry import register_family
 from .arguments import check
 from .base import Stage
 from .mlpmixer import MLPMixer, Norm
+from .published import PublishedNames
 
 
 class Gate(nn.Linear):
@@ -250,6 +251,8 @@ class SparseMLP(MLPMixer):
             channel_hidden=1536,
         ),
     }
+
+    published_names: ClassVar[PublishedNames | None] = None  # no weights were published
 
     def __init__(self, arch: str | dict, *, auxiliary_weight: float = 0.01, **kwargs: Any):
         ok = type(auxiliary_weight) in (int, float) and auxiliary_weight >= 0

@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import LayerNorm2d, PatchEmbed, PatchMerging, init_pointwise
-from ..ops import crop, fx_leaf, larger, sides
+from ..ops import crop, fx_leaf, spatial_shape, sym_max
 from ..registry import register_family
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
+from .published import LAYERS, PublishedNames
 
 
 class GroupedLinear(nn.Conv1d):
@@ -66,7 +67,7 @@ class WindowMixer(nn.Module):
 @fx_leaf
 def _cut(x: Tensor, heads: int, size: int, shifted: bool) -> Tensor:
     """``[B, C, H, W]`` to windows ``[1, heads * M * M, N]``, with N channels of a head in all windows of all images."""
-    (height, width), ((top, rows), (left, columns)) = sides(x), _windows(x, size, shifted)
+    (height, width), ((top, rows), (left, columns)) = spatial_shape(x), _windows(x, size, shifted)
     zeros = left, columns * size - left - width, top, rows * size - top - height
     if torch.compiler.is_compiling() or any(zeros):
         x = F.pad(x, zeros)
@@ -80,7 +81,7 @@ def _cut(x: Tensor, heads: int, size: int, shifted: bool) -> Tensor:
 @fx_leaf
 def _join(windows: Tensor, x: Tensor, heads: int, size: int, shifted: bool) -> Tensor:
     """Windows of :func:`_cut` to a map of the size of ``x``."""
-    (height, width), ((top, rows), (left, columns)) = sides(x), _windows(x, size, shifted)
+    (height, width), ((top, rows), (left, columns)) = spatial_shape(x), _windows(x, size, shifted)
     batch, channels = x.shape[:2]
     mixed = windows.view(heads, size, size, batch, rows, columns, channels // heads)
     mixed = mixed.permute(3, 4, 1, 5, 2, 0, 6).clone(memory_format=torch.contiguous_format)
@@ -90,7 +91,7 @@ def _join(windows: Tensor, x: Tensor, heads: int, size: int, shifted: bool) -> T
 
 def _windows(x: Tensor, size: int, shifted: bool) -> tuple[tuple[int, int], tuple[int, int]]:
     """Positions before the map, and number of windows, along H and along W."""
-    height, width = sides(x)
+    height, width = spatial_shape(x)
     return _windows_along(height, size, shifted), _windows_along(width, size, shifted)
 
 
@@ -99,7 +100,7 @@ def _windows_along(side: int, size: int, shifted: bool) -> tuple[int, int]:
     if not shifted:
         return 0, count
     # Without a branch, which would fix the size in a traced graph.
-    longer = 1 - larger(2 - count, 0)
+    longer = 1 - sym_max(2 - count, 0)
     # In a traced graph a window more in any case: a maximum in its sizes keeps torch.compile busy for minutes.
     return longer * (size - size // 2), count + (1 if torch.compiler.is_compiling() else longer)
 
@@ -124,6 +125,9 @@ class SwinMLP(MLPBackbone):
         'tiny_c24': dict(dims=(96, 192, 384, 768), depths=(2, 2, 6, 2), heads=(4, 8, 16, 32), window_size=8),
         'base': dict(dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2), heads=(4, 8, 16, 32), window_size=7),
     }
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(
+        (*LAYERS, (r'\.mixer\.', '.')), linear=r'\.(mlp\.fc[12]|reduction)\.weight$'
+    )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 

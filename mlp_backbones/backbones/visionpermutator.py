@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..layers import LayerNorm2d, PatchEmbed, Reweight, init_pointwise
+from ..layers import LayerNorm2d, PatchEmbed, SplitAttention, init_pointwise
 from ..ops import SPATIAL_RULES, on_native_grid
 from ..registry import register_family
 from .arguments import check, check_choice
 from .base import Block, MLPBackbone, Stage
+from .published import PublishedNames, network_rules
 
 
 class PermuteMixer(nn.Module):
@@ -30,7 +31,7 @@ class PermuteMixer(nn.Module):
         self.mlp_h = nn.Conv2d(channels, channels, 1, bias=False)
         self.mlp_w = nn.Conv2d(channels, channels, 1, bias=False)
         self.mlp_c = nn.Conv2d(channels, channels, 1, bias=False)
-        self.reweight = Reweight(channels, num_branches=3)
+        self.reweight = SplitAttention(channels, num_branches=3)
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -54,9 +55,9 @@ class VisionPermutator(MLPBackbone):
     ``'resize'`` all.
 
     Args:
-        arch: 's14', 's7', 'm7', 'l7', or ``dict(patch_size=..., dims=..., depths=..., segments=..., steps=...,
+        arch: 's14', 's7', 'm7', 'l7', or ``dict(patch_size=..., dims=..., depths=..., segments=..., strides=...,
             mlp_ratios=(3, 3, 3, 3))``: ``segments`` are the parts that channels are cut in, and sides of the native
-            grid, by stage; they must divide ``dims``. ``steps`` are the strides of the convolutions behind the first
+            grid, by stage; they must divide ``dims``. ``strides`` are the strides of the convolutions behind the first
             three stages, at least 1; with stride 1 there is none where the width stays.
         spatial_rule: how maps of another size than the native grid are mixed, ``'tile'`` (each tile of the native
             size alone) or ``'resize'`` (bicubic interpolation to the native grid and back). Default ``'tile'``.
@@ -66,19 +67,23 @@ class VisionPermutator(MLPBackbone):
 
     variants: ClassVar[dict[str, dict]] = {
         's14': dict(
-            patch_size=14, dims=(384, 384, 384, 384), depths=(4, 3, 8, 3), segments=(16, 16, 16, 16), steps=(1, 1, 1)
+            patch_size=14, dims=(384, 384, 384, 384), depths=(4, 3, 8, 3), segments=(16, 16, 16, 16), strides=(1, 1, 1)
         ),
         's7': dict(
-            patch_size=7, dims=(192, 384, 384, 384), depths=(4, 3, 8, 3), segments=(32, 16, 16, 16), steps=(2, 1, 1)
+            patch_size=7, dims=(192, 384, 384, 384), depths=(4, 3, 8, 3), segments=(32, 16, 16, 16), strides=(2, 1, 1)
         ),
         'm7': dict(
-            patch_size=7, dims=(256, 256, 512, 512), depths=(4, 3, 14, 3), segments=(32, 32, 16, 16), steps=(1, 2, 1)
+            patch_size=7, dims=(256, 256, 512, 512), depths=(4, 3, 14, 3), segments=(32, 32, 16, 16), strides=(1, 2, 1)
         ),
         'l7': dict(
-            patch_size=7, dims=(256, 512, 512, 512), depths=(8, 8, 16, 4), segments=(32, 16, 16, 16), steps=(2, 1, 1)
+            patch_size=7, dims=(256, 512, 512, 512), depths=(8, 8, 16, 4), segments=(32, 16, 16, 16), strides=(2, 1, 1)
         ),
     }
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(
+        network_rules, linear=r'\.(mlp\.fc[12]|attn\.(mlp_[chw]|proj|reweight\.fc[12]))\.weight$'
+    )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(3, 3, 3, 3))
+    renamed_arch_keys: ClassVar[dict[str, str]] = {'steps': 'strides'}
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(self, arch: str | dict, *, spatial_rule: str = 'tile', **kwargs: Any):
@@ -88,7 +93,7 @@ class VisionPermutator(MLPBackbone):
 
     @classmethod
     def stage_strides(cls, arch: dict) -> tuple[int, ...]:
-        return tuple(accumulate(arch['steps'], mul, initial=arch['patch_size']))
+        return tuple(accumulate(arch['strides'], mul, initial=arch['patch_size']))
 
     def make_stem(self, in_channels: int) -> nn.Module:
         return PatchEmbed(in_channels, self.arch['dims'][0], self.arch['patch_size'])
@@ -101,9 +106,9 @@ class VisionPermutator(MLPBackbone):
             Block(channels, PermuteMixer(channels, segments, self.spatial_rule), LayerNorm2d, ratio, rate)
             for rate in drop_paths
         ]
-        step = self.arch['steps'][index - 1] if index else 1
+        stride = self.arch['strides'][index - 1] if index else 1
         wider = index > 0 and dims[index - 1] != channels
-        downsample = PatchEmbed(dims[index - 1], channels, step) if step > 1 or wider else None
+        downsample = PatchEmbed(dims[index - 1], channels, stride) if stride > 1 or wider else None
         return Stage(blocks, downsample, with_cp)
 
     def make_out_norm(self, channels: int) -> nn.Module:

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers import ConvEmbed, Reweight, SampleNorm, build_norm, fold_norm_after, fold_norm_before
+from ..layers import ConvEmbed, GroupNorm1, SplitAttention, build_norm, fold_norm_after, fold_norm_before
 from ..ops import autocast_once
 from ..registry import register_family
 from .base import Block, MLPBackbone, Stage
+from .published import PublishedNames, network_rules
 
 Norm = Callable[[int], nn.Module]
 
@@ -71,7 +72,7 @@ class WaveMixer(nn.Module):
         # The published weights call the branch along W `h`, and the one along H `w`.
         self.tfc_h = WaveSum(channels, (1, 7))
         self.tfc_w = WaveSum(channels, (7, 1))
-        self.reweight = Reweight(channels, num_branches=3)
+        self.reweight = SplitAttention(channels, num_branches=3)
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,6 +125,7 @@ class WaveMLP(MLPBackbone):
         ),
         'b': dict(dims=(96, 192, 384, 768), depths=(2, 2, 18, 2), norm='GN1', ds_use_norm=False),
     }
+    published_names: ClassVar[PublishedNames | None] = PublishedNames(network_rules)
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4), mode='fc', norm='BN', ds_use_norm=True)
 
     def __init__(self, arch: str | dict, *, norm_cfg: dict | None = None, **kwargs: Any):
@@ -132,7 +134,7 @@ class WaveMLP(MLPBackbone):
         self.operators = () if self.arch['norm'] == 'BN' else ('group_norm_gelu',)
 
     def make_out_norm(self, channels: int) -> nn.Module:
-        return self.batch_norm(channels) if self.arch['norm'] == 'BN' else SampleNorm(channels)
+        return self.batch_norm(channels) if self.arch['norm'] == 'BN' else GroupNorm1(channels)
 
     def make_stem(self, in_channels: int) -> nn.Module:
         return ConvEmbed(in_channels, self.arch['dims'][0], 7, stride=4, padding=2, norm=self._embed_norm)

@@ -130,8 +130,9 @@ def _match_names(model: nn.Module, given: Mapping[str, Tensor], source: str) -> 
     """Find the family of a model, and the name in the source of each of its tensors."""
     backbone: Any = getattr(model, 'backbone', model)
     # By name: after a reload there are two classes of that name.
-    kinds = (kind.__name__ for kind in type(backbone).__mro__ if kind.__module__.startswith('mlp_backbones.'))
-    family = next((kind for kind in kinds if kind in FAMILIES), None)
+    kinds = type(backbone).__mro__
+    ours = (k for k in kinds if k.__module__.startswith('mlp_backbones.') or FAMILIES.get(k.__name__) is k)
+    family = next((kind.__name__ for kind in ours if kind.__name__ in FAMILIES), None)
     if family is None:
         raise CheckpointError(
             f'{type(model).__name__} is not a backbone of this package, nor does it hold one as `backbone`: '

@@ -5,19 +5,19 @@ from .embed import ConvEmbed, PatchEmbed, PatchMerging
 from .fuse import fold_norm_after, fold_norm_before
 from .init import init_pointwise
 from .mlp import Mlp
-from .norm import LayerNorm2d, SampleNorm, build_norm
+from .norm import GroupNorm1, LayerNorm2d, build_norm
 from .plain import is_plain
-from .reweight import Reweight
+from .split_attention import SplitAttention
 
 __all__ = [
     'ConvEmbed',
     'DropPath',
+    'GroupNorm1',
     'LayerNorm2d',
     'Mlp',
     'PatchEmbed',
     'PatchMerging',
-    'Reweight',
-    'SampleNorm',
+    'SplitAttention',
     'build_norm',
     'fold_norm_after',
     'fold_norm_before',

@@ -1,4 +1,4 @@
-"""BatchNorm in inference is one scale and one offset a channel; the point-wise maps beside it can carry both."""
+"""Folding of BatchNorm, in inference one scale and one offset per channel, into neighbouring convolutions."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from .plain import is_plain, is_watched
 
 
 def fold_norm_after(conv: Any, norm: Any) -> nn.Module:
-    """Moves a BatchNorm that follows ``conv`` into it.
+    """Move a BatchNorm that follows ``conv`` into it.
 
     Returns:
-        What takes the norm's place, an Identity, or the norm itself where it is of another kind, has no running
+        An Identity in its place, or the norm itself where it is of another kind, has no running
         statistics, or where one of the layers has hooks, is parametrized or was replaced.
     """
     if not _is_constant(norm) or not is_plain(conv, nn.Conv2d):
@@ -25,10 +25,10 @@ def fold_norm_after(conv: Any, norm: Any) -> nn.Module:
 
 
 def fold_norm_before(norm: Any, *convs: Any) -> nn.Module:
-    """Moves a BatchNorm into the 1x1 convolutions that read it; those of regions read each channel several times.
+    """Move a BatchNorm into the 1x1 convolutions that read it; those of regions read each channel several times.
 
     Returns:
-        What takes the norm's place, an Identity, or the norm itself where it is of another kind, has no running
+        An Identity in its place, or the norm itself where it is of another kind, has no running
         statistics, or where one of the layers has hooks, is parametrized or was replaced.
     """
     if not _is_constant(norm) or not all(is_plain(conv, nn.Conv2d) for conv in convs):

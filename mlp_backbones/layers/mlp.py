@@ -4,7 +4,7 @@ from ..ops import gelu
 
 
 class Mlp(nn.Module):
-    """Two point-wise linear maps with GELU (exact) between, on every position of ``[B, C, H, W]`` alone.
+    """Two point-wise linear maps with GELU (exact) between, at each position of ``[B, C, H, W]``.
 
     Args:
         channels: width of the input.

@@ -7,7 +7,7 @@ _NORMS = {'BN': nn.BatchNorm2d, 'BN2d': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNo
 
 
 class LayerNorm2d(nn.LayerNorm):
-    """LayerNorm over the channels of ``[B, C, H, W]``, at every position alone.
+    """LayerNorm over the channels of ``[B, C, H, W]``, at each position.
 
     Args:
         channels: width of the map.
@@ -22,24 +22,24 @@ class LayerNorm2d(nn.LayerNorm):
         return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
 
 
-class SampleNorm(nn.GroupNorm):
+class GroupNorm1(nn.GroupNorm):
     """GroupNorm of one group: mean and variance over C, H and W of each sample (eps 1e-5).
 
     Args:
         channels: width of the map.
-        gelu: whether GELU follows. Default False.
+        act: whether GELU follows. Default False.
     """
 
-    def __init__(self, channels: int, gelu: bool = False):
+    def __init__(self, channels: int, act: bool = False):
         super().__init__(1, channels)
-        self.gelu = gelu
+        self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
-        return group_norm_gelu(x, self.weight, self.bias, self.eps, self.gelu)
+        return group_norm_gelu(x, self.weight, self.bias, self.eps, self.act)
 
 
 def build_norm(norm_cfg: dict | None, channels: int) -> nn.Module:
-    """Builds the norm that an OpenMMLab ``norm_cfg`` describes.
+    """Build the norm that an OpenMMLab ``norm_cfg`` describes.
 
     Args:
         norm_cfg: ``dict(type='BN')``, ``'SyncBN'`` or ``'GN'`` (with ``num_groups``); ``requires_grad`` (default True)

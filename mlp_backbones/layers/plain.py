@@ -1,11 +1,11 @@
-"""Which layers a faster form of an operator may pass by."""
+"""Detection of layers whose call a faster implementation may skip."""
 
 from torch import nn
 from torch.nn.modules import module as _global
 
 
 def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a call of ``layer`` is nothing but ``kind.forward``, so that its weights may be read instead.
+    """Return whether a call of ``layer`` runs only ``kind.forward``, so that its weights may be read instead.
 
     A layer that was replaced, wrapped or parametrized, that has hooks (its own, or those of all modules), another
     ``forward`` or a compiled one is not, and must be called as a layer.
@@ -18,7 +18,7 @@ def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
 
 
 def is_watched(layer: nn.Module) -> bool:
-    """Whether more than ``forward`` of its class runs when ``layer`` is called."""
+    """Return whether more than ``forward`` of its class runs when ``layer`` is called."""
     return bool(
         layer._forward_hooks
         or layer._forward_pre_hooks

@@ -1,4 +1,4 @@
-"""Linear maps made of copies, whose adjoint is written out: autograd's own backward of slice copies is far slower."""
+"""Linear maps of slice copies with an explicit adjoint: autograd's own backward pass of them is far slower."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ LinearMap = Callable[[Tensor], Tensor]
 
 
 def apply_linear(x: Tensor, forward: LinearMap, adjoint: LinearMap) -> Tensor:
-    """``forward(x)``, whose gradient is ``adjoint`` of the incoming one; may be differentiated any number of times."""
+    """Compute ``forward(x)``, with ``adjoint`` as its backward pass; differentiable any number of times."""
     return _Linear.apply(x, forward, adjoint)
 
 

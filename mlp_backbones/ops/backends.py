@@ -1,4 +1,4 @@
-"""Which of its forms an operator runs in: chosen for each call, or pinned by name."""
+"""Choice of the implementation that an operator runs: for each call, or pinned by name."""
 
 import os
 from collections.abc import Iterator
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from .capture import is_captured, is_transformed
 
-# The first form is the definition, which the others are tested against; the later ones are faster where they run.
-FORMS = {
+# The first implementation is the definition, which the others are tested against; the later ones are faster where they
+# run.
+IMPLEMENTATIONS = {
     'cycle_mix': ('plain', 'folded'),
     'hire_mix': ('plain', 'folded'),
     'cycle_linear': ('plain', 'triton'),
@@ -24,38 +25,38 @@ VARIABLE = 'MLP_BACKBONES_BACKEND'
 _pinned: str | None = None
 
 
-def backend(device: str | torch.device = 'cpu') -> dict[str, str]:
-    """The form that each operator runs in on large maps on a device.
+def active_backends(device: str | torch.device = 'cpu') -> dict[str, str]:
+    """Return the implementation of each operator on large maps on a device.
 
-    Graphs (compiled, exported, traced) and the transforms of ``torch.func`` always use the plain form, which compilers
-    fuse themselves. So do mixers whose layers have hooks, are parametrized or were replaced.
+    Graphs (compiled, exported, traced) and the transforms of ``torch.func`` always use the plain implementation, which
+    compilers fuse themselves. So do mixers whose layers have hooks, are parametrized or were replaced.
 
     Args:
         device: 'cpu' or 'cuda'. Default 'cpu'.
 
     Returns:
-        Operator to 'plain' (the definition), 'folded' (what follows the branches is in their weights; on the CPU, in
-        ``hire_mix`` without gradients alone) or 'triton' (kernels with the shift in the loads of the product; only
-        when pinned, see :func:`use_backend`).
+        Operator to 'plain' (the definition), 'folded' (the weights contain the maps after the branches; on the CPU, in
+        ``hire_mix`` only without gradients) or 'triton' (kernels that shift while they load; only when pinned, see
+        :func:`use_backend`).
 
     Raises:
-        ValueError: if the environment variable ``MLP_BACKBONES_BACKEND`` pins a name that there is not.
+        ValueError: if the environment variable ``MLP_BACKBONES_BACKEND`` pins an unknown name.
         RuntimeError: if it pins a backend that cannot run on the device.
     """
     name = _pinned or os.environ.get(VARIABLE) or None
     if name:
         _check(name, torch.device(device).type)
-        return {op: name if name in forms else 'plain' for op, forms in FORMS.items()}
+        return {op: name if name in known else 'plain' for op, known in IMPLEMENTATIONS.items()}
     folds = torch.device(device).type == 'cpu'
-    return {op: 'folded' if folds and 'folded' in forms else 'plain' for op, forms in FORMS.items()}
+    return {op: 'folded' if folds and 'folded' in known else 'plain' for op, known in IMPLEMENTATIONS.items()}
 
 
 @contextmanager
 def use_backend(name: str) -> Iterator[None]:
-    """Pins the backend of all operators that have it; the others run plain. Pin the backward pass together with the
-    forward pass.
+    """Pin the backend of all operators that have it; the others run plain.
 
-    The environment variable ``MLP_BACKBONES_BACKEND`` does the same for a whole process.
+    Pin the backward pass together with the forward pass. The environment variable ``MLP_BACKBONES_BACKEND`` does the
+    same for a whole process.
 
     Args:
         name: 'plain', 'folded' or 'triton'.
@@ -73,22 +74,28 @@ def use_backend(name: str) -> Iterator[None]:
         _pinned = before
 
 
-def form(op: str, x: Tensor, folding_pays: bool = False) -> str:
-    """The form of operator ``op`` for a call on ``x``; ``folding_pays`` says if the folded one is worth its set-up."""
+def select_implementation(op: str, x: Tensor, folding_pays: bool = False) -> str:
+    """Return the implementation of operator ``op`` for a call on ``x``.
+
+    Args:
+        op: a key of ``IMPLEMENTATIONS``.
+        x: the input of the call.
+        folding_pays: whether the folded implementation saves more time than its set-up takes. Default False.
+    """
     if is_captured() or is_transformed() or isinstance(x, torch.fx.Proxy):
         return 'plain'
-    chosen = backend(x.device)[op]
+    chosen = active_backends(x.device)[op]
     pinned = _pinned or os.environ.get(VARIABLE)
     return chosen if pinned or chosen != 'folded' or folding_pays else 'plain'
 
 
 def _check(name: str, device: str | None = None) -> None:
     if name not in NAMES:
-        raise ValueError(f'there is no backend {name!r} (use_backend, {VARIABLE}): choose one of {", ".join(NAMES)}')
+        raise ValueError(f'unknown backend {name!r} (use_backend, {VARIABLE}): choose one of {", ".join(NAMES)}')
     if name == 'triton' and find_spec('triton') is None:
-        raise RuntimeError('the backend triton was asked for, and triton is not installed: `pip install triton`')
+        raise RuntimeError('the backend triton needs the package triton, which is not installed: `pip install triton`')
     if name == 'triton' and device not in (None, 'cuda') and os.environ.get('TRITON_INTERPRET') != '1':
         raise RuntimeError(
-            f'the backend triton was asked for, and it runs on CUDA devices alone, not on {device}: '
-            f'move the model there, or unset {VARIABLE} or use_backend'
+            f'the backend triton runs only on CUDA devices, not on {device}: '
+            f'move the model to one, or unset {VARIABLE} or use_backend'
         )

@@ -1,4 +1,4 @@
-"""What else than plain eager execution may run a network: graph capture, and the transforms of ``torch.func``."""
+"""Detection of graph capture and of the transforms of ``torch.func``."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -10,12 +10,12 @@ from torch.autograd import forward_ad
 
 
 def is_captured() -> bool:
-    """Whether a graph is captured from this call: by torch.compile, torch.export or torch.jit.trace."""
+    """Return whether this call is captured as a graph, by torch.compile, torch.export or torch.jit.trace."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def is_transformed() -> bool:
-    """Whether a transform of ``torch.func`` or forward-mode differentiation runs this call.
+    """Return whether a transform of ``torch.func`` or forward-mode differentiation runs this call.
 
     These know torch's own operators, not every memory format, in-place operator and autograd.Function.
     """
@@ -25,14 +25,14 @@ def is_transformed() -> bool:
 
 
 def contiguous(x: Tensor, memory_format: torch.memory_format) -> Tensor:
-    """``x.contiguous(memory_format=memory_format)``; ``x`` itself in transforms, where vmap has no such operator."""
+    """Call ``x.contiguous``, except in transforms, where vmap lacks it."""
     return x if is_transformed() else x.contiguous(memory_format=memory_format)
 
 
 def fx_leaf(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorates a function of a tensor, its first argument, that torch.fx records as one node.
+    """Decorate a function so that torch.fx records it as one node; its first argument is a tensor.
 
-    So the function may look at sizes, which torch.fx does not know.
+    The function may read sizes, which torch.fx does not know.
     """
 
     @wraps(function)

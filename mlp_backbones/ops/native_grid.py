@@ -7,22 +7,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .capture import fx_leaf
-from .pad import crop, pad_to_multiple, sides
+from .tensors import crop, pad_to_multiple, spatial_shape
 
 SPATIAL_RULES = ('tile', 'resize')
 
 
 def on_native_grid(x: Tensor, grid: int, rule: str, mix: Callable[[Tensor], Tensor]) -> Tensor:
-    """Applies ``mix``, which takes maps of ``grid`` x ``grid`` alone, to a map of any size.
+    """Apply ``mix``, which takes only maps of ``grid`` x ``grid``, to a map of any size.
 
     A map of the native size is mixed as it is, under both rules.
 
     Args:
         x: ``[B, C, H, W]``.
         grid: side of the native grid, in positions.
-        rule: ``'tile'``: zeros complete the map at the right and bottom to whole tiles, each is mixed alone, and what
-            was added is cut off. ``'resize'``: bicubic interpolation to the native grid and, after mixing, back,
-            as RaftMLP (arXiv 2108.04384) does with Mixer in a detector.
+        rule: ``'tile'``: zeros complete the map at the right and bottom to whole tiles, which are mixed
+            one by one, and the padding is cut off. ``'resize'``: bicubic interpolation to the native grid and, after
+            mixing, back, as RaftMLP (arXiv 2108.04384) does with Mixer in a detector.
         mix: maps ``[B', C, grid, grid]`` to the same shape.
 
     Returns:
@@ -39,20 +39,20 @@ def _to_native(x: Tensor, grid: int, rule: str) -> Tensor:
     if rule == 'resize':
         return F.interpolate(x, (grid, grid), mode='bicubic')
     x = pad_to_multiple(x, grid)
-    rows, columns = (side // grid for side in sides(x))
+    rows, columns = (side // grid for side in spatial_shape(x))
     batch, channels = x.shape[:2]
     tiles = x.permute(0, 2, 3, 1).unflatten(2, (columns, grid)).unflatten(1, (rows, grid)).transpose(2, 3)
-    # Copied in any case: to ask whether a view would do fixes sizes in a traced graph.
+    # Always copy: asking whether a view suffices fixes sizes in a traced graph.
     tiles = tiles.clone(memory_format=torch.contiguous_format).view(batch * rows * columns, grid, grid, channels)
     return tiles.permute(0, 3, 1, 2)
 
 
 @fx_leaf
 def _from_native(mixed: Tensor, x: Tensor, grid: int, rule: str) -> Tensor:
-    """``[B', C, grid, grid]`` to the size of ``x``, which :func:`_to_native` has cut up."""
+    """``[B', C, grid, grid]`` to the size of ``x``: the inverse of :func:`_to_native`."""
     if _is_native(x, grid):
         return mixed
-    height, width = sides(x)
+    height, width = spatial_shape(x)
     if rule == 'resize':
         return F.interpolate(mixed, (height, width), mode='bicubic')
     rows, columns = ((side + grid - 1) // grid for side in (height, width))
@@ -63,4 +63,4 @@ def _from_native(mixed: Tensor, x: Tensor, grid: int, rule: str) -> Tensor:
 
 
 def _is_native(x: Tensor, grid: int) -> bool:
-    return not torch.compiler.is_compiling() and all(side == grid for side in sides(x))
+    return not torch.compiler.is_compiling() and all(side == grid for side in spatial_shape(x))

@@ -1,4 +1,4 @@
-"""The neighbours that a cycle fully-connected layer reads, side by side: its products then need no shift."""
+"""Gather the neighbours that a cycle fully-connected layer reads, so that its product needs no shift."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ Part = tuple[slice, int, int]  # channels of x, axis, offset
 
 
 def gather_neighbours(x: Tensor, step_size: int) -> Tensor:
-    """Puts beside ``x`` the channels that :func:`cycle_shift` moves, moved along W, then along H.
+    """Concatenate ``x`` and the channels that :func:`cycle_shift` moves, shifted along W, then along H.
 
     With ``n`` the number of channels that move (``c mod S`` not 0, ``S`` the step size) these are ``C + 2 n`` channels:
     all of ``x``, then class by class ``c mod S = 1, 2, ...`` those moved along W, then those along H. For step size 3
@@ -25,19 +25,19 @@ def gather_neighbours(x: Tensor, step_size: int) -> Tensor:
     Returns:
         ``[B, C + 2 n, H, W]`` in channels_last.
     """
-    parts = _parts(x.shape[1], step_size)
+    parts = _shifted_classes(x.shape[1], step_size)
     return apply_linear(x, partial(_gather, parts=parts), partial(_scatter, parts=parts, channels=x.shape[1]))
 
 
 def neighbour_weights(weight: Tensor, step_size: int, dim: int | None) -> Tensor:
-    """Lays the weights of a cycle fully-connected layer out for the product with :func:`gather_neighbours`.
+    """Arrange the weights of a cycle fully-connected layer for the product with :func:`gather_neighbours`.
 
     ``conv2d(gather_neighbours(x, S), neighbour_weights(w, S, dim)) == cycle_linear(x, w, None, S, dim)``.
 
     Args:
         weight: ``[C_out, C, 1, 1]``.
         step_size: as given to :func:`gather_neighbours`.
-        dim: the axis the layer moves along, 2 (H) or 3 (W); None for a layer that moves nothing.
+        dim: the axis the layer moves along, 2 (H) or 3 (W); None for a layer without shifts.
 
     Returns:
         ``[C_out, C + 2 n, 1, 1]``, zero where the layer does not read.
@@ -47,13 +47,13 @@ def neighbour_weights(weight: Tensor, step_size: int, dim: int | None) -> Tensor
         stay = torch.zeros_like(stay)
         stay[::step_size] = 1
     parts = [weight * stay.view(-1, 1, 1)]
-    for channels, axis, _ in _parts(weight.shape[1], step_size):
+    for channels, axis, _ in _shifted_classes(weight.shape[1], step_size):
         part = weight[:, channels]
         parts.append(part if axis == dim else torch.zeros_like(part))
     return torch.cat(parts, 1)
 
 
-def _parts(channels: int, step_size: int) -> tuple[Part, ...]:
+def _shifted_classes(channels: int, step_size: int) -> tuple[Part, ...]:
     half = step_size // 2
     classes = range(1, min(step_size, channels))
     return tuple((slice(r, None, step_size), dim, (r + half) % step_size - half) for dim in (3, 2) for r in classes)
@@ -70,14 +70,14 @@ def _gather(x: Tensor, parts: tuple[Part, ...]) -> Tensor:
 
 
 def _scatter(grad: Tensor, parts: tuple[Part, ...], channels: int) -> Tensor:
-    """The adjoint of the gathering: adds slices up; autograd's own backward makes a full tensor of each."""
+    """Add up slices, the adjoint of :func:`_gather`; autograd would allocate a full tensor for each."""
     x = grad[:, :channels].clone(memory_format=torch.channels_last)
     start = channels
     for chosen, dim, offset in parts:
         target = x[:, chosen]
         source = grad[:, start : start + target.shape[1]]
         start += target.shape[1]
-        kept = x.shape[dim] - abs(offset)
-        if kept > 0:
-            target.narrow(dim, max(offset, 0), kept).add_(source.narrow(dim, max(-offset, 0), kept))
+        overlap = x.shape[dim] - abs(offset)
+        if overlap > 0:
+            target.narrow(dim, max(offset, 0), overlap).add_(source.narrow(dim, max(-offset, 0), overlap))
     return x

@@ -9,12 +9,12 @@ from torch.nn import functional as F
 
 from .adjoint import apply_linear
 from .capture import fx_leaf, is_captured, is_transformed
-from .layout import memory_format
+from .tensors import memory_format
 
 
 @fx_leaf
 def fold_regions(x: Tensor, region_size: int, step: int, dim: int, neighbours_first: bool = False) -> Tensor:
-    """Rolls along ``dim``, then folds each run of ``region_size`` neighbours into the channels.
+    """Roll along ``dim``, then fold each run of ``region_size`` neighbours into the channels.
 
     With ``L`` the side along ``dim``, ``p`` the region size and ``r`` the tensor rolled by ``step`` toward larger
     indices, padded at its end around the circle (as often as needed) to a multiple of ``p``:
@@ -39,19 +39,19 @@ def fold_regions(x: Tensor, region_size: int, step: int, dim: int, neighbours_fi
     length = x.shape[dim]
     groups = (length + region_size - 1) // region_size
     if _is_exporting():
-        # Sides stay one symbol each: reshaping would tie the graph to what it proves of them.
+        # Each side stays one symbol: reshaping would add conditions on it to the graph.
         starts = torch.arange(groups, device=x.device) * region_size - step
-        parts = [x.index_select(dim, _around(starts + k, length)) for k in range(region_size)]
+        parts = [x.index_select(dim, _wrap(starts + k, length)) for k in range(region_size)]
         return torch.stack(parts, 1 if neighbours_first else 2).flatten(1, 2)
     if not (is_captured() or is_transformed()):
         layout = length, region_size, step, dim, neighbours_first
         return apply_linear(x, partial(_fold, layout=layout), partial(_fold_adjoint, layout=layout))
-    step = _within(step, length)
+    step = _mod_static(step, length)
     if step:
         x = torch.cat((x.narrow(dim, length - step, step), x.narrow(dim, 0, length - step)), dim)
-    # In this form a compiled graph does not depend on what lacks.
-    laps = 2 if length >= region_size else region_size
-    x = torch.cat([x] * laps, dim).narrow(dim, 0, groups * region_size)
+    # In this form a compiled graph does not depend on the padding.
+    repeats = 2 if length >= region_size else region_size
+    x = torch.cat([x] * repeats, dim).narrow(dim, 0, groups * region_size)
     return x.unflatten(dim, (-1, region_size)).movedim(dim + 1, 1 if neighbours_first else 2).flatten(1, 2)
 
 
@@ -59,7 +59,7 @@ def fold_regions(x: Tensor, region_size: int, step: int, dim: int, neighbours_fi
 def unfold_regions(
     x: Tensor, region_size: int, step: int, dim: int, length: int, neighbours_first: bool = False
 ) -> Tensor:
-    """Takes :func:`fold_regions` back: unfolds, crops to ``length`` and rolls back by ``step``.
+    """Invert :func:`fold_regions`: unfold, crop to ``length`` and roll back by ``step``.
 
     Args:
         x: ``[B, C * region_size, H', W']``.
@@ -86,12 +86,12 @@ def unfold_regions(
         return apply_linear(x, partial(_unfold, layout=layout), partial(_unfold_adjoint, layout=layout))
     x = _split(x, region_size, neighbours_first)
     if _is_exporting():
-        index = _around(torch.arange(length, device=x.device) + step, length)
+        index = _wrap(torch.arange(length, device=x.device) + step, length)
         neighbour, group = index % region_size, index // region_size
         x = x.movedim((2, dim + 1), (3, 4))[..., neighbour, group]
         return x.transpose(2, 3) if dim == 2 else x
     x = x.movedim(2, dim + 1).flatten(dim, dim + 1)
-    step = _within(step, length)
+    step = _mod_static(step, length)
     if step == 0:
         # In two parts, as a plain crop would tie a compiled graph to whether there is anything to crop.
         return torch.cat((x.narrow(dim, 0, 1), x.narrow(dim, 1, length - 1)), dim)
@@ -101,7 +101,7 @@ def unfold_regions(
 def add_unfolded(
     y: Tensor, x: Tensor, scale: Tensor, region_size: int, step: int, dim: int, neighbours_first: bool = False
 ) -> None:
-    """``y += scale * unfold_regions(x, ...)``, in place and in one pass.
+    """``y += scale * unfold_regions(x, ...)``, in place and in one pass over memory.
 
     Args:
         y: ``[B, C, H, W]``.
@@ -116,7 +116,7 @@ def add_unfolded(
         ValueError: if ``x`` is not 4-D or another argument is out of range.
     """
     _check('add_unfolded', x, region_size, step, dim)
-    for folded, flat, padding in _runs(x, y, y.shape[dim], region_size, step, dim, neighbours_first):
+    for folded, flat, padding in _matching_views(x, y, y.shape[dim], region_size, step, dim, neighbours_first):
         if not padding:
             flat.addcmul_(folded, scale)
 
@@ -130,7 +130,7 @@ def average_of_unfolded(
     length: int,
     neighbours_first: bool = False,
 ) -> Tensor:
-    """The average over positions of ``unfold_regions(conv2d(x, weight, bias), ...)``, from averages of ``x``.
+    """Compute the average over positions of ``unfold_regions(conv2d(x, weight, bias), ...)``, from averages of ``x``.
 
     Args:
         x: ``[B, K, H', W']``, what the last point-wise map of a branch reads.
@@ -145,15 +145,15 @@ def average_of_unfolded(
         ``[B, C]``; it does not depend on the step.
     """
     groups = x.shape[dim]
-    kept = length - (groups - 1) * region_size  # neighbours of the last region that are no padding
+    valid = length - (groups - 1) * region_size  # neighbours of the last region that are not padding
     average = x.mean((2, 3)) * (groups / length)
-    lacking = average - x.select(dim, groups - 1).mean(2) / length
-    averages = F.linear(torch.cat((average, lacking)), weight.flatten(1))
-    average, lacking = _split(averages, region_size, neighbours_first).chunk(2)
+    without_last = average - x.select(dim, groups - 1).mean(2) / length
+    averages = F.linear(torch.cat((average, without_last)), weight.flatten(1))
+    average, without_last = _split(averages, region_size, neighbours_first).chunk(2)
     share = torch.full_like(bias[:region_size], groups / length)
-    share[kept:] -= 1 / length
+    share[valid:] -= 1 / length
     bias = (_split(bias[None], region_size, neighbours_first) * share).sum(2)
-    return average[..., :kept].sum(2) + lacking[..., kept:].sum(2) + bias
+    return average[..., :valid].sum(2) + without_last[..., valid:].sum(2) + bias
 
 
 def _split(x: Tensor, region_size: int, neighbours_first: bool) -> Tensor:
@@ -171,24 +171,24 @@ Layout = tuple[int, int, int, int, bool]  # side, region size, step, axis, neigh
 
 
 def _fold(x: Tensor, layout: Layout) -> Tensor:
-    """Copies each position once, to its place; autograd's own form rolls, pads and permutes in copies of their own."""
+    """Copy each position once; roll, pad and permute would each copy the whole map."""
     y = _folded(x, layout)
-    for folded, flat, _ in _runs(y, x, *layout):
+    for folded, flat, _ in _matching_views(y, x, *layout):
         folded.copy_(flat)
     return y
 
 
 def _fold_adjoint(grad: Tensor, layout: Layout) -> Tensor:
     x = _flat(grad, layout)
-    for folded, flat, padding in sorted(_runs(grad, x, *layout), key=lambda run: run[2]):
+    for folded, flat, padding in sorted(_matching_views(grad, x, *layout), key=lambda run: run[2]):
         flat.add_(folded) if padding else flat.copy_(folded)
     return x
 
 
 def _unfold(x: Tensor, layout: Layout) -> Tensor:
-    """The same copies in the other direction."""
+    """Copy in the other direction."""
     y = _flat(x, layout)
-    for folded, flat, padding in _runs(x, y, *layout):
+    for folded, flat, padding in _matching_views(x, y, *layout):
         if not padding:
             flat.copy_(folded)
     return y
@@ -196,13 +196,13 @@ def _unfold(x: Tensor, layout: Layout) -> Tensor:
 
 def _unfold_adjoint(grad: Tensor, layout: Layout) -> Tensor:
     x = _folded(grad, layout)
-    for folded, flat, padding in _runs(x, grad, *layout):
+    for folded, flat, padding in _matching_views(x, grad, *layout):
         folded.zero_() if padding else folded.copy_(flat)
     return x
 
 
 def _folded(flat: Tensor, layout: Layout) -> Tensor:
-    """An empty map for what ``flat`` is folded to."""
+    """Allocate the folded map of ``flat``."""
     _, region_size, _, dim, _ = layout
     shape = list(flat.shape)
     shape[1], shape[dim] = shape[1] * region_size, -(-shape[dim] // region_size)
@@ -210,19 +210,19 @@ def _folded(flat: Tensor, layout: Layout) -> Tensor:
 
 
 def _flat(folded: Tensor, layout: Layout) -> Tensor:
-    """An empty map for what ``folded`` is unfolded to."""
+    """Allocate the unfolded map of ``folded``."""
     length, region_size, _, dim, _ = layout
     shape = list(folded.shape)
     shape[1], shape[dim] = shape[1] // region_size, length
     return _empty(shape, folded)
 
 
-def _runs(
+def _matching_views(
     folded: Tensor, flat: Tensor, length: int, region_size: int, step: int, dim: int, neighbours_first: bool
 ) -> Iterator[tuple[Tensor, Tensor, bool]]:
-    """Views of both maps that hold the same: the k-th neighbours of some regions; positions ``region_size`` apart.
+    """Yield pairs of views that hold the same values, and whether they pad the last region.
 
-    The third is True for what pads the last region.
+    A pair has the k-th neighbours of successive regions: positions ``region_size`` apart.
     """
     folded = _split(folded, region_size, neighbours_first)
     groups = folded.shape[dim + 1]
@@ -243,7 +243,7 @@ def _runs(
             group += count
 
 
-def _within(step: int, length: int) -> int:
+def _mod_static(step: int, length: int) -> int:
     # A comparison binds a compiled graph less than a remainder.
     return step if step < length else step % length
 
@@ -253,7 +253,7 @@ def _is_exporting() -> bool:
     return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
 
 
-def _around(index: Tensor, length: int) -> Tensor:
+def _wrap(index: Tensor, length: int) -> Tensor:
     # A tensor, as exporters refuse a remainder by a symbol.
     return index % torch.scalar_tensor(length, dtype=index.dtype, device=index.device)
 

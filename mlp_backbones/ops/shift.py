@@ -1,4 +1,4 @@
-"""Spatial shifts: each group of channels moves along one axis, what enters is zero, what leaves is lost."""
+"""Spatial shifts: each group of channels moves along one axis, zeros enter, and values that leave are lost."""
 
 from functools import partial
 
@@ -7,22 +7,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .adjoint import apply_linear
-from .backends import form
+from .backends import select_implementation
 from .capture import fx_leaf, is_captured, is_transformed
 
-Moves = tuple[tuple[slice, int], ...]  # (channels, offset) pairs that cover every channel once
+ChannelShifts = tuple[tuple[slice, int], ...]  # (channels, offset) pairs that cover every channel once
 
 
 @fx_leaf
 def cycle_shift(x: Tensor, step_size: int, dim: int) -> Tensor:
-    """Moves channel ``c`` by ``(c + S // 2) mod S - S // 2`` positions, ``S`` being the step size.
+    """Move channel ``c`` by ``(c + S // 2) mod S - S // 2`` positions, ``S`` being the step size.
 
     ``y[:, c, p] = x[:, c, p + offset(c)]`` along ``dim``, zero outside. For step size 3 the offsets of the channels
     are 0, 1, -1, 0, 1, -1, ... Source: CycleMLP, arXiv 2107.10224, section 3.2.
 
     Args:
         x: ``[B, C, H, W]``, any memory format.
-        step_size: number of different offsets; 1 moves nothing.
+        step_size: number of different offsets; 1 leaves all in place.
         dim: the axis to move along, 2 (H) or 3 (W).
 
     Returns:
@@ -42,7 +42,7 @@ def cycle_shift(x: Tensor, step_size: int, dim: int) -> Tensor:
 
 @fx_leaf
 def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int, dim: int) -> Tensor:
-    """The cycle fully-connected layer: a point-wise linear map after :func:`cycle_shift`.
+    """Apply the cycle fully-connected layer: a point-wise linear map after :func:`cycle_shift`.
 
     ``y[o, p] = bias[o] + sum_c weight[o, c] * x[c, p + offset(c)]``. Source: CycleMLP, arXiv 2107.10224, section 3.2.
 
@@ -56,8 +56,8 @@ def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int,
     Returns:
         ``[B, C_out, H, W]``.
     """
-    if form('cycle_linear', x) == 'triton':
-        from . import triton  # not above: it is there for those who ask
+    if select_implementation('cycle_linear', x) == 'triton':
+        from . import triton  # optional: only when it is selected
 
         return triton.shift_linear(x, weight, bias, triton.cycle_offsets(x.shape[1], step_size, x.device), dim)
     return F.conv2d(cycle_shift(x, step_size, dim), weight, bias)
@@ -65,14 +65,14 @@ def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int,
 
 @fx_leaf
 def axial_shift(x: Tensor, shift_size: int, dim: int, dilation: int = 1) -> Tensor:
-    """Moves group ``g`` of the channels by ``(g - s // 2) * dilation`` positions toward larger indices.
+    """Move group ``g`` of the channels by ``(g - s // 2) * dilation`` positions toward larger indices.
 
-    The channels are cut in ``s`` groups of ``ceil(C / s)``; the last ones may be smaller, or empty. What enters is
-    zero. Source: AS-MLP, arXiv 2107.08391, section 3.2.
+    The channels are cut in ``s`` groups of ``ceil(C / s)``; the last ones may be smaller, or empty. Zeros
+    enter. Source: AS-MLP, arXiv 2107.08391, section 3.2.
 
     Args:
         x: ``[B, C, H, W]``, any memory format.
-        shift_size: number of groups ``s``, odd; 1 moves nothing.
+        shift_size: number of groups ``s``, odd; 1 leaves all in place.
         dim: the axis to move along, 2 (H) or 3 (W).
         dilation: positions between the offsets of neighbouring groups. Default 1.
 
@@ -89,15 +89,15 @@ def axial_shift(x: Tensor, shift_size: int, dim: int, dilation: int = 1) -> Tens
             f'3 (W); got x of {x.ndim} dimensions, shift_size={shift_size}, dilation={dilation} and dim={dim}'
         )
     width = -(-x.shape[1] // shift_size)
-    moves = ((slice(g * width, (g + 1) * width), (shift_size // 2 - g) * dilation) for g in range(shift_size))
-    return _shift(x, tuple(moves), dim)
+    shifts = ((slice(g * width, (g + 1) * width), (shift_size // 2 - g) * dilation) for g in range(shift_size))
+    return _shift(x, tuple(shifts), dim)
 
 
 @fx_leaf
 def axial_linear(
     x: Tensor, weight: Tensor, bias: Tensor | None, shift_size: int, dim: int, dilation: int = 1
 ) -> Tensor:
-    """A point-wise linear map after :func:`axial_shift`. Source: AS-MLP, arXiv 2107.08391, section 3.2.
+    """Apply a point-wise linear map after :func:`axial_shift`. Source: AS-MLP, arXiv 2107.08391, section 3.2.
 
     Args:
         x: ``[B, C_in, H, W]``.
@@ -113,7 +113,7 @@ def axial_linear(
     Raises:
         ValueError: as :func:`axial_shift`.
     """
-    if form('axial_linear', x) == 'triton':
+    if select_implementation('axial_linear', x) == 'triton':
         from . import triton
 
         offsets = triton.axial_offsets(x.shape[1], shift_size, dilation, x.device)
@@ -121,37 +121,37 @@ def axial_linear(
     return F.conv2d(axial_shift(x, shift_size, dim, dilation), weight, bias)
 
 
-def _shift(x: Tensor, moves: Moves, dim: int) -> Tensor:
+def _shift(x: Tensor, shifts: ChannelShifts, dim: int) -> Tensor:
     if is_captured() or is_transformed():
-        return _shift_traceable(x, moves, dim)
-    back = tuple((channels, -offset) for channels, offset in moves)
-    return apply_linear(x, partial(_copy_slices, moves=moves, dim=dim), partial(_copy_slices, moves=back, dim=dim))
+        return _shift_traceable(x, shifts, dim)
+    back = tuple((channels, -offset) for channels, offset in shifts)
+    return apply_linear(x, partial(_copy_slices, shifts=shifts, dim=dim), partial(_copy_slices, shifts=back, dim=dim))
 
 
-def _copy_slices(x: Tensor, moves: Moves, dim: int) -> Tensor:
+def _copy_slices(x: Tensor, shifts: ChannelShifts, dim: int) -> Tensor:
     y = torch.empty_like(x)
-    for channels, offset in moves:
+    for channels, offset in shifts:
         copy_shifted(x[:, channels], y[:, channels], dim, offset)
     return y
 
 
 def copy_shifted(source: Tensor, target: Tensor, dim: int, offset: int) -> None:
-    """``target[..., p] = source[..., p + offset]`` along ``dim``, zero where that is outside; both of one shape."""
+    """``target[..., p] = source[..., p + offset]`` along ``dim``, zero outside; both have one shape."""
     length = source.shape[dim]
     offset = max(-length, min(offset, length))
-    lost, kept = abs(offset), length - abs(offset)
-    target.narrow(dim, max(-offset, 0), kept).copy_(source.narrow(dim, max(offset, 0), kept))
-    target.narrow(dim, kept if offset > 0 else 0, lost).zero_()
+    gap, overlap = abs(offset), length - abs(offset)
+    target.narrow(dim, max(-offset, 0), overlap).copy_(source.narrow(dim, max(offset, 0), overlap))
+    target.narrow(dim, overlap if offset > 0 else 0, gap).zero_()
 
 
-def _shift_traceable(x: Tensor, moves: Moves, dim: int) -> Tensor:
-    """The same numbers in whole-tensor operators, for compilers to fuse and exporters to know; fixes no size."""
-    reach = max(abs(offset) for _, offset in moves)
-    padded = F.pad(x, (reach, reach) if dim == 3 else (0, 0, reach, reach))
+def _shift_traceable(x: Tensor, shifts: ChannelShifts, dim: int) -> Tensor:
+    """Compute the same with whole-tensor operators, which compilers fuse and exporters know; sizes stay open."""
+    max_offset = max(abs(offset) for _, offset in shifts)
+    padded = F.pad(x, (max_offset, max_offset) if dim == 3 else (0, 0, max_offset, max_offset))
     y = x
-    for channels, offset in moves:
+    for channels, offset in shifts:
         chosen = range(x.shape[1])[channels]
         if offset and len(chosen):
             mask = torch.tensor([c in chosen for c in range(x.shape[1])], dtype=torch.bool, device=x.device)
-            y = torch.where(mask.view(-1, 1, 1), padded.narrow(dim, reach + offset, x.shape[dim]), y)
+            y = torch.where(mask.view(-1, 1, 1), padded.narrow(dim, max_offset + offset, x.shape[dim]), y)
     return y

@@ -1,12 +1,15 @@
 import copy
 from functools import partial
 from inspect import signature
+from logging import Handler
 
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 
 import mlp_backbones as mb
+from tests.backbones.slim import slim_arch
 
 DIMS = (8, 12, 16, 20)
 
@@ -131,3 +134,20 @@ def test_an_arch_of_ones_own():
     net = mb.build_backbone('CycleMLP', arch=dict(dims=list(DIMS), depths=[1, 1, 1, 1]))
     assert net.out_channels == DIMS
     assert net.stages[0].blocks[0].mlp.fc1.out_channels == 4 * DIMS[0]
+
+
+def test_saved_configs_with_a_renamed_key_keep_working():
+    arch = slim_arch('VisionPermutator')
+    old = {'steps' if key == 'strides' else key: value for key, value in arch.items()}
+    lines = []
+    handler = Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(handler)
+    try:
+        nets = [mb.VisionPermutator(old), mb.VisionPermutator(old)]
+    finally:
+        logger.removeHandler(handler)
+    assert all(net.strides == mb.VisionPermutator(arch).strides for net in nets)
+    assert len(lines) == 1 and "'steps'" in lines[0] and 'strides=' in lines[0]
+    assert 'steps' in old

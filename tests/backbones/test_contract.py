@@ -172,8 +172,8 @@ def test_checkpointing_saves_what_is_inside_blocks(family):
 
 def test_drop_path_rises_from_zero_to_its_rate(family):
     net = slim(family, drop_path_rate=0.5)
-    assert max(m.rate for m in net.modules() if isinstance(m, DropPath)) == 0.5
-    assert min(m.rate for m in net.modules() if isinstance(m, DropPath)) == 0
+    assert max(m.drop_prob for m in net.modules() if isinstance(m, DropPath)) == 0.5
+    assert min(m.drop_prob for m in net.modules() if isinstance(m, DropPath)) == 0
     net.train()
     x = image(2, 3, 40, 40)
     assert not torch.equal(net(x)[3], net(x)[3])
@@ -181,7 +181,7 @@ def test_drop_path_rises_from_zero_to_its_rate(family):
     part = slim(family, drop_path_rate=0.5, out_indices=(2,))
     for name, module in part.named_modules():
         if isinstance(module, DropPath):
-            assert module.rate == net.get_submodule(name).rate
+            assert module.drop_prob == net.get_submodule(name).drop_prob
 
 
 def test_depths_of_layers_rise_from_stem_to_outputs(family):

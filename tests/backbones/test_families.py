@@ -60,13 +60,13 @@ def test_published_parameter_counts(name):
 
 def test_drop_path_of_the_whole_network_and_of_each_stage_of_convmlp():
     def rates(family, **kwargs):
-        return [m.rate for m in slim(family, **kwargs).modules() if isinstance(m, DropPath)]
+        return [m.drop_prob for m in slim(family, **kwargs).modules() if isinstance(m, DropPath)]
 
     for family in ('ASMLP', 'CycleMLP', 'HireMLP', 'SwinMLP', 'VisionPermutator', 'WaveMLP'):
         assert rates(family, drop_path_rate=0.5) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4, 0.5])
         assert set(rates(family)) == {0}
     net = mb.build_backbone('ConvMLP', arch='s')
-    found = [[m.rate for m in stage.modules() if isinstance(m, DropPath)] for stage in net.stages]
+    found = [[m.drop_prob for m in stage.modules() if isinstance(m, DropPath)] for stage in net.stages]
     assert found == [[], [], pytest.approx([0, 0.1]), pytest.approx([0, 0.1 / 3, 0.2 / 3, 0.1, 0, 0.1])]
 
 

@@ -1,6 +1,6 @@
 import torch
 
-from mlp_backbones.layers import DropPath, LayerNorm2d, Mlp, Reweight
+from mlp_backbones.layers import DropPath, LayerNorm2d, Mlp, SplitAttention
 
 
 def test_drop_path_drops_whole_samples_and_keeps_the_mean():
@@ -29,8 +29,8 @@ def test_mlp_treats_every_position_alone():
 
 def test_reweight_of_equal_branches_is_that_branch():
     x = torch.randn(2, 8, 3, 5)
-    torch.testing.assert_close(Reweight(8, 3)(x, x, x), x)
+    torch.testing.assert_close(SplitAttention(8, 3)(x, x, x), x)
 
 
 def test_reweight_of_narrow_branches():
-    assert Reweight(2, 3)(*torch.randn(3, 1, 2, 1, 1)).shape == (1, 2, 1, 1)
+    assert SplitAttention(2, 3)(*torch.randn(3, 1, 2, 1, 1)).shape == (1, 2, 1, 1)

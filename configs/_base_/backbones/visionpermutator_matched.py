@@ -7,7 +7,7 @@ backbone = dict(
         dims=channels,
         depths=[2, 2, 4, 2],
         segments=[16] * 4,
-        steps=[1] * 3,
+        strides=[1] * 3,
         mlp_ratios=[4, 3, 3, 3],
     ),
     init_cfg=dict(type='Xavier', layer=['Conv2d', 'Linear'], distribution='uniform'),

@@ -5,7 +5,7 @@ import triton
 from torch import Tensor
 from triton import language as tl
 
-from ..layout import memory_format
+from ..tensors import memory_format
 from .shift_linear import DTYPES, INTERPRETED, PROGRAMS, check_map, dense, steps
 
 # Elements a program holds at once; small in the interpreter, so that tiny cases have several tiles.

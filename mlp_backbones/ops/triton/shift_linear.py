@@ -7,7 +7,7 @@ import triton
 from torch import Tensor
 from triton import language as tl
 
-from ..layout import memory_format
+from ..tensors import memory_format
 
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)

@@ -3,10 +3,10 @@ from torch import Tensor
 from .mlp import Mlp
 
 
-class Reweight(Mlp):
+class SplitAttention(Mlp):
     """Split attention: a sum of branches, weighted per channel by a softmax that looks at their global average.
 
-    Source: ResNeSt, arXiv 2004.08955, section 3.1, in the form of Vision Permutator, arXiv 2106.12368, section 3.2.
+    Source: ResNeSt, arXiv 2004.08955, section 3.1, as in Vision Permutator, arXiv 2106.12368, section 3.2.
 
     Args:
         channels: width of each branch.
@@ -17,12 +17,12 @@ class Reweight(Mlp):
         super().__init__(channels, max(channels // 4, 1), channels * num_branches)
 
     def forward(self, *branches: Tensor) -> Tensor:
-        """Mixes branches ``[B, C, H, W]`` into one ``[B, C, H, W]``."""
-        weights = self.weigh(sum(branches[1:], branches[0]).mean((2, 3), keepdim=True), len(branches))
+        """Mix branches ``[B, C, H, W]`` into one ``[B, C, H, W]``."""
+        weights = self.branch_weights(sum(branches[1:], branches[0]).mean((2, 3), keepdim=True), len(branches))
         first, *others = (branch * weights.select(2, i) for i, branch in enumerate(branches))
         return sum(others, first)
 
-    def weigh(self, average: Tensor, num_branches: int) -> Tensor:
-        """From the global average of the branches' sum ``[B, C, 1, 1]`` to weights ``[B, C, num_branches, 1, 1]``."""
+    def branch_weights(self, average: Tensor, num_branches: int) -> Tensor:
+        """Map the average of the branches' sum ``[B, C, 1, 1]`` to weights ``[B, C, num_branches, 1, 1]``."""
         # The branch index runs fastest in the published weights.
         return super().forward(average).unflatten(1, (-1, num_branches)).softmax(2)

@@ -1,0 +1,121 @@
+"""Memory format, dtype, GELU and zero padding of one tensor; graphs that are captured keep their sizes open."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .capture import fx_leaf, is_captured, is_transformed
+
+
+def memory_format(x: Tensor) -> torch.memory_format:
+    """Return channels_last for a map that is only channels_last, contiguous for all else."""
+    channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+@fx_leaf
+def autocast_once(x: Tensor) -> Tensor:
+    """Cast ``x`` as autocast would for the next product, so that several products read one copy.
+
+    Args:
+        x: any tensor.
+
+    Returns:
+        ``x`` in the dtype that autocast has for products on its device; ``x`` itself outside of autocast, and in
+        float64, which autocast does not change.
+    """
+    # A compiler shares the casts by itself.
+    if torch.compiler.is_compiling() or not torch.amp.is_autocast_available(device := x.device.type):
+        return x
+    casts = torch.is_autocast_enabled(device) and x.dtype != torch.float64
+    return x.to(torch.get_autocast_dtype(device)) if casts else x
+
+
+@fx_leaf
+def gelu(x: Tensor) -> Tensor:
+    """Apply GELU (exact, arXiv 1606.08415).
+
+    On CPUs the fast kernel of torch (two to three times in bf16) takes only contiguous tensors: it gets a contiguous
+    view of a channels_last map.
+
+    Args:
+        x: any tensor; ``[B, C, H, W]`` in any memory format.
+
+    Returns:
+        The same shape, in the memory format of ``x``.
+    """
+    if is_captured() or is_transformed() or memory_format(x) != torch.channels_last:
+        return F.gelu(x)
+    return F.gelu(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+@fx_leaf
+def spatial_shape(x: Tensor) -> Sequence[int]:
+    """Return height and width of ``[B, C, H, W]``, as numbers even under torch.jit.trace, which has tensors there."""
+    return [int(side) for side in x.shape[2:]] if torch.jit.is_tracing() else x.shape[2:]
+
+
+def sym_max(a: int, b: int) -> int:
+    """Return the maximum of two sizes, which may be symbols of a traced graph."""
+    # Dynamo supports max of symbols, but not torch.sym_max of numbers; exporters fix sizes at max.
+    return max(a, b) if torch.compiler.is_dynamo_compiling() else cast(int, torch.sym_max(a, b))
+
+
+@fx_leaf
+def pad_end(x: Tensor, rows: int, columns: int) -> Tensor:
+    """Append rows of zeros at the bottom and columns at the right of ``[B, C, H, W]``.
+
+    Args:
+        x: ``[B, C, H, W]``.
+        rows: how many, at least 0.
+        columns: how many, at least 0.
+
+    Returns:
+        ``[B, C, H + rows, W + columns]``; ``x`` itself where there is nothing to pad.
+    """
+    # In a traced graph the amounts are symbols; a comparison would fix the size of the image.
+    if torch.compiler.is_compiling() or rows or columns:
+        return F.pad(x, (0, columns, 0, rows))
+    return x
+
+
+@fx_leaf
+def crop(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    """Crop ``[B, C, H, W]`` to ``height`` rows from ``top`` on and ``width`` columns from ``left`` on."""
+    if torch.compiler.is_compiling():
+        # A slice checks its memory layout, which would fix sizes in a traced graph.
+        rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
+        return x.index_select(2, top + rows).index_select(3, left + columns)
+    return x[:, :, top : top + height, left : left + width]
+
+
+@fx_leaf
+def pad_to_multiple(x: Tensor, divisor: int) -> Tensor:
+    """Append zeros at the bottom and right until both sides are multiples of ``divisor``.
+
+    Args:
+        x: ``[B, C, H, W]``.
+        divisor: at least 1.
+
+    Returns:
+        ``[B, C, ~H, ~W]``; ``x`` itself where there is nothing to pad.
+    """
+    # In this form a traced graph sees that the new sides divide.
+    return pad_end(x, *((side + divisor - 1) // divisor * divisor - side for side in x.shape[2:]))
+
+
+@fx_leaf
+def pad_to_least(x: Tensor, least: int) -> Tensor:
+    """Append zeros at the bottom and right until no side is shorter than ``least``.
+
+    Args:
+        x: ``[B, C, H, W]``.
+        least: at least 1.
+
+    Returns:
+        ``[B, C, max(H, least), max(W, least)]``; ``x`` itself where there is nothing to pad.
+    """
+    return pad_end(x, *(sym_max(least - side, 0) for side in spatial_shape(x))) if least > 1 else x
