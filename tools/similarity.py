@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 from rich.console import Console
 
 from mlp_backbones.analysis.similarity import check_out, compare, load_network, parse_size, write
-from mlp_backbones.apis.inference import find_pictures
+from mlp_backbones.apis.images import find_pictures
 from mlp_backbones.checkpoints import CheckpointError
 from mlp_backbones.errors import UserError
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Trains a detector, segmentor or classifier from an mmdet, mmseg or mmpretrain config."""
+"""Train a detector, segmentor or classifier from an mmdet, mmseg or mmpretrain config."""
 
 import argparse
 import sys
+from dataclasses import fields
 from pathlib import Path
 
-from mlp_backbones.apis import load_config, prepare_train
+from mlp_backbones.apis import TrainOptions, load_config, prepare_train
 from mlp_backbones.apis.config import add_arguments
 from mlp_backbones.apis.explain import explained
 from mlp_backbones.apis.prepare import NO_DATA_HINT
@@ -35,7 +36,8 @@ def main() -> None:
     args = parse_args()
     try:
         config = load_config(args.config, CONFIGS, args.cfg_options)
-        prepare_train(config, args.work_dir, args.launcher, args.amp, args.resume, args.tensorboard)
+        options = {field.name: getattr(args, field.name) for field in fields(TrainOptions)}
+        prepare_train(config, TrainOptions(**options))
         with explained(Path(config.filename).name):
             build_runner(config).train()
     except UserError as error:

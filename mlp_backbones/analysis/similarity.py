@@ -22,7 +22,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from ..apis.config import build_model, check_device, load_config, model_config
-from ..apis.inference import BadPicture, read_picture
+from ..apis.images import BadPicture, read_picture
 from ..backbones import MLPBackbone, build_backbone, list_backbones
 from ..backbones.arguments import unknown
 from ..checkpoints import load_published, load_trained

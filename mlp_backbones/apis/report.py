@@ -1,4 +1,4 @@
-"""What a training left behind, as a table and curves."""
+"""Report a training as a table and curves."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..files import atomic_file
 
 # Names in the log -> names in the table; the metrics of detectors, segmentors and classifiers.
-METRICS = {
+COLUMNS = {
     'coco/bbox_mAP': 'box AP',
     'coco/bbox_mAP_50': 'box AP50',
     'coco/segm_mAP': 'mask AP',
@@ -23,7 +23,7 @@ METRICS = {
 
 
 def write_report(work_dir: str | Path) -> tuple[Table, Path]:
-    """Reads the scalars that mmengine wrote in a work directory, over all runs and resumes.
+    """Read the scalars that mmengine wrote in a work directory, over all runs and resumes.
 
     Args:
         work_dir: the ``--work-dir`` of tools/train.py.
@@ -41,7 +41,7 @@ def write_report(work_dir: str | Path) -> tuple[Table, Path]:
 
     table = Table(title=str(work_dir))
     values = {}
-    for key, name in METRICS.items():
+    for key, name in COLUMNS.items():
         found = [record[key] for record in records if key in record]
         if found:
             values[name] = f'{found[-1]:.3f}'
@@ -84,7 +84,7 @@ def _curves(records: list[dict]) -> Figure:
     loss_axes.legend()
 
     validated = 'iteration'
-    for key, name in METRICS.items():
+    for key, name in COLUMNS.items():
         points = [(r['step'], r[key]) for r in records if key in r]
         if points:
             metric_axes.plot(*zip(*points, strict=True), marker='o', label=name)

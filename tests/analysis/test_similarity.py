@@ -16,7 +16,7 @@ from rich.console import Console
 
 import mlp_backbones as mb
 from mlp_backbones.analysis.similarity import check_out, compare, gram, hsic, linear_cka, load_network, parse_size
-from mlp_backbones.apis.inference import find_pictures
+from mlp_backbones.apis.images import find_pictures
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, run
 

@@ -27,12 +27,12 @@ from mlp_backbones.apis import load_config
 from mlp_backbones.apis.inference import (
     BadPicture,
     Predictor,
-    available_memory,
     find_pictures,
     infer,
     picture_suffixes,
     read_picture,
 )
+from mlp_backbones.apis.memory import available_memory
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY, run
 from tests.tools.test_tools import CLASSIFIER_CONFIG
