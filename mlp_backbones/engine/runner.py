@@ -1,10 +1,8 @@
 """The Runner of the tools: a terminal that stays readable, processes without GPUs, and a word when one of them dies."""
 
-import ctypes
 import errno
 import os
 import re
-import sys
 from datetime import timedelta
 from traceback import walk_tb
 
@@ -22,8 +20,6 @@ from .hooks.checkpoint import WholeCheckpoints
 from .hooks.load import LoadHook
 from .hooks.progress import terminal_handlers
 
-# Of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # The last two are of mmengine about its own hooks.
 _PAGES = ('Config:', 'Hooks will be executed', '\n-----', '"FileClient" will be', '"HardDiskBackend" is the alias')
 _UNSAFE_STRATEGIES = ('DeepSpeedStrategy', 'ColossalAIStrategy')
@@ -98,8 +94,6 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
         UserError: if there are several processes, and too few GPUs for the launcher, or if it would load a checkpoint
             with a strategy whose own loader runs what is in files.
     """
-    if not torch.cuda.is_available():
-        _keep_freed_memory()
     if not config.get('runner_type'):
         return TerminalRunner.from_cfg(config)
     kind = (config.get('strategy') or {}).get('type')
@@ -124,18 +118,6 @@ def _writes_one_file(strategy: dict | None) -> bool:
 
 class WholeFlexibleRunner(WholeCheckpoints, FlexibleRunner):
     """mmengine's FlexibleRunner, whose checkpoints are written whole or not at all."""
-
-
-def _keep_freed_memory() -> None:
-    """Has glibc keep the memory that tensors leave, for the next ones.
-
-    By default it hands large blocks back to the system, and each training step pays for getting them again, page by
-    page: a fifth of its time with the UperNet of the digit scenes on two CPU cores.
-    """
-    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None
-    if mallopt is not None:  # musl has none
-        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def _join(launcher: str, env_cfg: dict) -> None:
