@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='PATH',
-        help='go on from a checkpoint; with no path, or `auto`, from the newest of the work directory',
+        help='continue from a checkpoint; without a path, or with `auto`, from the newest one of the work directory',
     )
     return parser.parse_args()
 

@@ -30,7 +30,7 @@ class Drawing:
         self.visualizer = VISUALIZERS.build(dict(config.visualizer, vis_backends=None))
 
     def __call__(self, rgb: np.ndarray, sample: BaseDataElement, count: int) -> np.ndarray:
-        """Draws a sample whose labels are below ``count``; classes without a name or colour get one."""
+        """Draw a sample whose labels are below ``count``; classes without a name or colour get one."""
         count = max(count, len(self.classes))
         if isinstance(self.palette, str) and self.visualizer.__class__.__module__.startswith('mmdet.'):
             palette = self.palette  # mmdet knows names of palettes and colours
@@ -42,7 +42,7 @@ class Drawing:
         if 'pred_score' in sample:
             self.visualizer.visualize_cls(rgb, sample, classes, draw_gt=False)
             return self.visualizer.get_image()
-        # The defaults of mmdet and mmseg are for photographs, and hide a small picture.
+        # The defaults of mmdet and mmseg are for photographs, and hide a small image.
         self.visualizer.line_width = max(min(rgb.shape[:2]) / 200, 1)
         self.visualizer.alpha = 0.5
         options = dict(pred_score_thr=0.0) if 'pred_instances' in sample else dict(with_labels=False)
@@ -71,14 +71,14 @@ def _colours(palette: object) -> list[list[int]] | str:
 
 
 def displayable(image: np.ndarray) -> np.ndarray:
-    """A loaded picture ``[H, W]`` or ``[H, W, C]`` of any type as a new ``[H, W, 3]`` uint8.
+    """A loaded image ``[H, W]`` or ``[H, W, C]`` of any type as a new ``[H, W, 3]`` uint8.
 
     Of more than three channels the first three are shown, of fewer the first one. Values from 0 to 255 stay, those
     from 0 to 1 are scaled by 255, and others, such as those of 16 bits, from the smallest to the largest.
     """
     image = np.asarray(image)
     if image.ndim not in (2, 3) or 0 in image.shape:
-        raise BadPicture(f'an array of shape {image.shape} was loaded, which is no picture: [H, W] or [H, W, C] is one')
+        raise BadPicture(f'an array of shape {image.shape} was loaded, which is no image: [H, W] or [H, W, C] is one')
     image = image[..., None] if image.ndim == 2 else image
     image = image[..., :3] if image.shape[2] >= 3 else image[..., :1]
     if image.dtype != np.uint8:

@@ -16,7 +16,7 @@ from ..errors import UserError, printable
 from .memory import available_memory, is_out_of_memory, limited_memory
 from .nodes import dicts, type_name
 
-# What OpenCV reads, by name: the files of a folder that are taken for pictures.
+# What OpenCV reads, by name: the files of a folder that are taken for images.
 SUFFIXES = (
     *('.avif', '.bmp', '.dib', '.exr', '.gif', '.hdr', '.jp2', '.jpe', '.jpeg', '.jpg', '.pbm', '.pgm', '.pic'),
     *('.png', '.pnm', '.ppm', '.pxm', '.ras', '.sr', '.tif', '.tiff', '.webp'),
@@ -25,20 +25,20 @@ BROKEN = 'broken, or of a format that OpenCV does not read'
 
 
 class BadPicture(Exception):
-    """A picture that is skipped; the text says why."""
+    """An image that is skipped; the text says why."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A file that can be opened as a picture; what is in it, a pipeline or :meth:`decode` finds out."""
+    """A file that can be opened as an image; what is in it, a pipeline or :meth:`decode` finds out."""
 
     path: Path
 
     def decode(self) -> np.ndarray:
-        """Decodes any format of OpenCV as ``[H, W, 3]`` uint8, BGR, turned as its EXIF data say; alpha is dropped.
+        """Decode any format of OpenCV as ``[H, W, 3]`` uint8, BGR, turned as its EXIF data say; alpha is dropped.
 
         Raises:
-            BadPicture: if the file is not a picture, or needs more memory than there is.
+            BadPicture: if the file is not an image, or needs more memory than there is.
         """
         with skipping(''), limited_memory():
             image = cv2.imdecode(np.frombuffer(self.path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
@@ -48,15 +48,15 @@ class Picture:
 
 
 def find_pictures(source: str, out: Path, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[Path, list[Path]]:
-    """The pictures that a user names: one, those of a folder and the folders in it, or those that match a pattern.
+    """The images that a user names: one, those of a folder and the folders in it, or those that match a pattern.
 
     Args:
         source: a file, a folder or a pattern such as ``'a/**/*.jpg'``.
         out: where results go; what lies below it is no input.
-        suffixes: of the files of a folder that are taken for pictures; none: all. Default ``SUFFIXES``.
+        suffixes: of the files of a folder that are taken for images; none: all. Default ``SUFFIXES``.
 
     Returns:
-        The folder that the pictures lie below, and the pictures in order.
+        The folder that the images lie below, and the images in order.
 
     Raises:
         UserError: if there is none, or none outside of ``out``.
@@ -67,7 +67,7 @@ def find_pictures(source: str, out: Path, suffixes: tuple[str, ...] = SUFFIXES) 
     if path.is_dir():
         root, found = path, path.rglob('*')
         found = (p for p in found if not p.name.startswith('.') and p.name.lower().endswith(suffixes or ''))
-        nothing = f'{printable(source)} holds no picture, by the suffixes {" ".join(suffixes) or "(any)"}'
+        nothing = f'{printable(source)} holds no image, by the suffixes {" ".join(suffixes) or "(any)"}'
     else:
         fixed = re.split(r'[*?[]', source)[0]
         root, found = (
@@ -79,14 +79,14 @@ def find_pictures(source: str, out: Path, suffixes: tuple[str, ...] = SUFFIXES) 
     found = sorted(p for p in found if not p.is_dir())
     pictures = [p for p in found if inside not in p.resolve().parents]
     if found and not pictures:
-        raise UserError(f'all pictures lie below --out {out}: give another folder')
+        raise UserError(f'all images lie below --out {out}: give another folder')
     if not pictures:
-        raise UserError(f'{nothing}: give a picture, a folder of pictures, or a pattern in quotes')
+        raise UserError(f'{nothing}: give an image, a folder of images, or a pattern in quotes')
     return root, pictures
 
 
 def picture_suffixes(config: Config) -> tuple[str, ...]:
-    """The suffixes of a config's pictures: those of OpenCV, or where a step of another name than LoadImageFromFile
+    """The suffixes of a config's images: those of OpenCV, or where a step of another name than LoadImageFromFile
     loads, the ``img_suffix`` of its data set, or any (an empty tuple).
 
     Raises:
@@ -100,7 +100,7 @@ def picture_suffixes(config: Config) -> tuple[str, ...]:
 
 
 def read_picture(path: Path) -> Picture:
-    """Checks that a file can be opened as a picture, without decoding it.
+    """Check that a file can be opened as an image, without decoding it.
 
     Raises:
         BadPicture: if it is missing, empty, cut short (JPEG), or not a regular file.
@@ -113,7 +113,7 @@ def read_picture(path: Path) -> Picture:
 
 @contextmanager
 def skipping(what: str) -> Iterator[None]:
-    """Raises what goes wrong inside as BadPicture: for lack of memory, or ``what`` and the reason."""
+    """Raise what goes wrong inside as BadPicture: for lack of memory, or ``what`` and the reason."""
     try:
         yield
     except (BadPicture, UserError):
@@ -132,5 +132,5 @@ def skipping(what: str) -> Iterator[None]:
 def image_dataset(config: Config) -> dict:
     dataset = next((node for node in dicts(config.get('test_dataloader')) if 'pipeline' in node), None)
     if dataset is None:
-        raise UserError(f'{config.filename} has no test_dataloader with a pipeline, which prepares the pictures')
+        raise UserError(f'{config.filename} has no test_dataloader with a pipeline, which prepares the images')
     return dataset

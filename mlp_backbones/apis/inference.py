@@ -1,4 +1,4 @@
-"""From pictures and a trained network to drawn pictures and JSON."""
+"""Predict on images, and write the drawn images and JSON."""
 
 import errno
 import json
@@ -40,10 +40,10 @@ TOP = 5
 
 
 class Predictor:
-    """A trained detector, segmentor or classifier, as a function of a picture.
+    """A trained detector, segmentor or classifier, as a function of an image.
 
     Args:
-        config: of mmdet, mmseg or mmpretrain; its test pipeline loads and prepares the pictures, without its steps
+        config: of mmdet, mmseg or mmpretrain; its test pipeline loads and prepares the images, without its steps
             that load annotations.
         checkpoint: a file that tools/train.py wrote, with the whole model; read safely.
         score: boxes below this score are left out, from 0 to 1. Default 0.3.
@@ -79,20 +79,20 @@ class Predictor:
         self.draw = Drawing(config, meta)
 
     def __call__(self, picture: Picture | np.ndarray, name: str) -> tuple[dict, np.ndarray, np.ndarray | None]:
-        """Runs the network on one picture.
+        """Run the network on one image.
 
         Args:
-            picture: a file, which the config's own test pipeline loads; or an array ``[H, W, C]`` or ``[H, W]`` as
+            image: a file, which the config's own test pipeline loads; or an array ``[H, W, C]`` or ``[H, W]`` as
                 the pipeline's loading step gives it, such as uint8, BGR.
-            name: of the picture.
+            name: of the image.
 
         Returns:
-            What was found, as JSON takes it; the picture ``[H, W, 3]`` uint8, BGR, with it drawn; and the label map
+            What was found, as JSON takes it; the image ``[H, W, 3]`` uint8, BGR, with it drawn; and the label map
             ``[H, W]`` of a segmentor, else None.
 
         Raises:
             UserError: if the network gives neither instances nor a label map nor classes.
-            BadPicture: if the pipeline, the network or the drawing cannot take this picture.
+            BadPicture: if the pipeline, the network or the drawing cannot take this image.
         """
         with limited_memory():
             data, shown = self._prepare(picture, name)
@@ -103,7 +103,7 @@ class Predictor:
                 return self._results(sample, shown, name)
 
     def _prepare(self, picture: Picture | np.ndarray, name: str) -> tuple[dict, np.ndarray]:
-        """The data that the network takes, and the picture as it was loaded, fit to draw on."""
+        """The data that the network takes, and the image as it was loaded, fit to draw on."""
         data, steps, shown = dict(self.extra, img_id=0, sample_idx=0), self.steps, None
         if isinstance(picture, Picture):
             data['img_path'] = str(picture.path)
@@ -121,7 +121,7 @@ class Predictor:
                 if data is None:
                     raise BadPicture(what)
                 if shown is None and isinstance(data, dict) and 'img' in data:
-                    shown = displayable(data['img'])  # steps may change the picture in place
+                    shown = displayable(data['img'])  # steps may change the image in place
         if shown is None:
             raise UserError('the test pipeline gives no `img`, which is what it loads and what is drawn on')
         return data, shown
@@ -145,7 +145,7 @@ class Predictor:
             found |= self._ranking(sample)
         else:
             raise UserError(
-                f'{type(self.model).__name__} predicts {", ".join(sample.keys())}: pictures are drawn of detectors, '
+                f'{type(self.model).__name__} predicts {", ".join(sample.keys())}: images are drawn of detectors, '
                 f'segmentors and classifiers'
             )
         rgb = np.ascontiguousarray(shown[..., ::-1])
@@ -188,23 +188,23 @@ def _steps(pipeline: list[dict]) -> list[Callable[[dict], dict | None]]:
 
 
 def infer(predictor: Predictor, root: Path, pictures: list[Path], out: Path, console: Console) -> list[Path]:
-    """Writes for every ``a/b.jpg`` below ``root``: ``a/b.jpg`` with what was found drawn on it, ``a/b.jpg.json``, and
+    """Write for every ``a/b.jpg`` below ``root``: ``a/b.jpg`` with what was found drawn on it, ``a/b.jpg.json``, and
     for a segmentor ``a/b.jpg.labels.png``.
 
     Pictures of other formats than JPEG and PNG are drawn as ``b.tif.png``.
 
     Args:
         predictor: runs the network.
-        root: the folder that the pictures lie below.
-        pictures: their paths.
+        root: the folder that the images lie below.
+        images: their paths.
         out: a folder, made where it is missing.
-        console: shows progress, and names pictures that cannot be read or written.
+        console: shows progress, and names images that cannot be read or written.
 
     Returns:
-        The pictures that were skipped.
+        The images that were skipped.
 
     Raises:
-        UserError: if the folder cannot be written, or results would overwrite a picture or each other.
+        UserError: if the folder cannot be written, or results would overwrite an image or each other.
     """
     targets = _targets(root, pictures, out)
     skipped = []
@@ -241,7 +241,7 @@ def _targets(root: Path, pictures: list[Path], out: Path) -> dict[Path, Path]:
             if other != path:
                 raise UserError(f'{other} and {path} would both be drawn as {file}: rename one')
         if target.resolve() in inputs:
-            raise UserError(f'{target} would be drawn over: give an --out that holds none of the pictures')
+            raise UserError(f'{target} would be drawn over: give an --out that holds none of the images')
     return targets
 
 
@@ -260,7 +260,7 @@ def _encode(target: Path, path: Path, found: dict, drawn: np.ndarray, labels: np
 
 
 def _write(target: Path, data: bytes) -> None:
-    """Writes a file whole or not at all, without waiting for the disk: results can be had again."""
+    """Write a file whole or not at all, without waiting for the disk: results can be had again."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         if target.is_symlink() or (target.exists() and not target.is_file()):

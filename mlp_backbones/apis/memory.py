@@ -15,7 +15,7 @@ _NO_MEMORY = re.compile('insufficient memory|failed to allocate|allocate memory|
 
 @contextmanager
 def limited_memory() -> Iterator[None]:
-    """Makes an allocation fail that needs more memory than is free, instead of the system ending the process.
+    """Make an allocation fail that needs more memory than is free, instead of the system ending the process.
 
     It does so on Linux only. The heap of the process is counted, not the memory of a GPU.
     """
