@@ -21,10 +21,10 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from ..checkpoints import install_loader
+from ..engine.nodes import dicts, type_name
 from ..engine.provenance import config_hash
 from ..errors import UserError, printable
 from .explain import explained, reason_of
-from .nodes import dicts, type_name
 from .values import check_values
 
 # In these None says the same as nothing, and mmengine's Runner takes only nothing.

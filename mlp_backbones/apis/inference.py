@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ..checkpoints import load_trained
+from ..engine.nodes import type_name
 from ..errors import UserError, printable
 from .config import build_model, check_device
 from .drawing import Drawing, displayable
@@ -33,7 +34,6 @@ from .images import (
     skipping,
 )
 from .memory import limited_memory
-from .nodes import type_name
 
 __all__ = ['BadPicture', 'Picture', 'Predictor', 'find_pictures', 'infer', 'picture_suffixes', 'read_picture']
 TOP = 5

@@ -14,10 +14,10 @@ from mmengine.registry import DATASETS
 
 from ..engine.hooks.checkpoint import newest_checkpoint
 from ..engine.hooks.classes import check_categories
+from ..engine.nodes import dicts, strings, type_name
 from ..errors import UserError, printable
 from .config import DRAWING, drop_none, import_libraries, library, revert_sync_batchnorm
 from .explain import reason_of
-from .nodes import dicts, strings, type_name
 from .submission import prepare_submission
 from .values import check_values
 

@@ -12,9 +12,9 @@ from mmengine.dataset import BaseDataset
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from ..engine.nodes import type_name
 from ..errors import UserError, printable
 from ..files import atomic_file
-from .nodes import type_name
 
 
 def prepare_submission(config: Config, folder: Path) -> None:

@@ -1,6 +1,5 @@
 """The Runner of the tools: short terminal output, processes without GPUs, and a message when a process dies."""
 
-import errno
 import os
 import re
 from datetime import timedelta
@@ -18,16 +17,16 @@ from torch.utils.data import dataloader
 
 from ..checkpoints import install_loader
 from ..errors import UserError, printable
-from ..files import atomic_file
+from ..files import FULL_DISK, atomic_file
 from .data import CheckedData
 from .hooks.checkpoint import WholeCheckpoints
 from .hooks.load import LoadHook
 from .hooks.progress import terminal_handlers
+from .nodes import type_name
 
 # The last two are about mmengine's own hooks.
 _PAGES = ('Config:', 'Hooks will be executed', '\n-----', '"FileClient" will be', '"HardDiskBackend" is the alias')
 _UNSAFE_STRATEGIES = ('DeepSpeedStrategy', 'ColossalAIStrategy')
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_HINT = 'make room, then go on with the same command and --resume'
 # How gloo and NCCL word it when a process at the other end is gone or silent.
 _LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|Timed out waiting|NCCL')
@@ -78,7 +77,7 @@ class TerminalRunner(CheckedData, WholeCheckpoints, Runner):
         try:
             return super().train()
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _FULL:
+            if isinstance(error, OSError) and error.errno in FULL_DISK:
                 raise UserError(
                     f'{error.strerror}: {printable(error.filename or self.work_dir)}; {_FULL_HINT}'
                 ) from error
@@ -108,9 +107,8 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
     """
     if not config.get('runner_type'):
         return TerminalRunner.from_cfg(config)
-    kind = (config.get('strategy') or {}).get('type')
-    kind = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-    if kind.rpartition('.')[2] in _UNSAFE_STRATEGIES and (config.get('resume') or config.get('load_from')):
+    kind = type_name(config.get('strategy') or {})
+    if kind in _UNSAFE_STRATEGIES and (config.get('resume') or config.get('load_from')):
         raise UserError(
             f'{kind} reads checkpoints with a loader of its own, which can run code from them: '
             f'leave resume and load_from out, or train with DDPStrategy or FSDPStrategy'
@@ -118,17 +116,12 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
     install_loader()
     _join(config.launcher, config.get('env_cfg', {}))
     if config.runner_type == 'FlexibleRunner':
-        is_whole = _writes_one_file(config.get('strategy'))
+        is_whole = kind in ('', 'SingleDeviceStrategy', 'DDPStrategy')  # those write one file
         runner = (WholeFlexibleRunner if is_whole else CheckedFlexibleRunner).from_cfg(config)
     else:
         runner = RUNNERS.build(config)
     runner.register_hook(LoadHook())
     return runner
-
-
-def _writes_one_file(strategy: dict | None) -> bool:
-    kind = str((strategy or {}).get('type') or 'SingleDeviceStrategy').rpartition('.')[2]
-    return kind in ('SingleDeviceStrategy', 'DDPStrategy')
 
 
 class CheckedFlexibleRunner(CheckedData, FlexibleRunner):
