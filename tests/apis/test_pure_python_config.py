@@ -28,7 +28,7 @@ from mmengine.runner import EpochBasedTrainLoop, TestLoop, ValLoop
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets.transforms import LoadAnnotations, PackSegInputs
 from mmseg.evaluation import IoUMetric
-from mmseg.models import EncoderDecoder, FCNHead, SegDataPreProcessor
+from mmseg.models import CrossEntropyLoss, EncoderDecoder, FCNHead, SegDataPreProcessor
 from torch.optim import AdamW
 
 from mlp_backbones import CycleMLP
@@ -38,7 +38,14 @@ model = dict(
     data_preprocessor=dict(type=SegDataPreProcessor, size=(32, 32)),
     backbone=dict(type=CycleMLP, arch=dict(dims=[8] * 4, depths=[1] * 4, mlp_ratios=[2] * 4)),
     decode_head=dict(
-        type=FCNHead, in_channels=8, in_index=0, channels=8, num_convs=1, num_classes=2, norm_cfg=dict(type='BN')
+        type=FCNHead,
+        in_channels=8,
+        in_index=0,
+        channels=8,
+        num_convs=1,
+        num_classes=2,
+        norm_cfg=dict(type='BN'),
+        loss_decode=dict(type=CrossEntropyLoss),
     ),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),

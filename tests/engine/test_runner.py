@@ -5,12 +5,14 @@ import resource
 
 import pytest
 import torch
+from mmengine._strategy import SingleDeviceStrategy
 from mmengine.config import Config
 from mmengine.evaluator import DumpResults
 from mmengine.model import BaseModel
 
 from mlp_backbones.engine import build_runner
 from mlp_backbones.engine.data import DataError
+from mlp_backbones.engine.hooks.checkpoint import WholeCheckpoints
 from mlp_backbones.errors import UserError
 
 
@@ -49,11 +51,14 @@ def test_predictions_are_written_whole_or_not_at_all(tmp_path):
     assert not [*tmp_path.glob('*.partial')]
 
 
-def test_flexible_runner_checks_data(tmp_path):
+@pytest.mark.parametrize('kind', ['SingleDeviceStrategy', SingleDeviceStrategy], ids=['name', 'class'])
+def test_flexible_runner_checks_data_and_saves_whole(tmp_path, kind):
     pipeline = [dict(type='mmcv.LoadImageFromFile')]
     dataset = dict(type='mmpretrain.CustomDataset', data_prefix=str(tmp_path), ann_file='list.txt', pipeline=pipeline)
     options = dict(test_dataloader=None, test_cfg=None, env_cfg=dict(dist_cfg=dict(backend='gloo')))
-    runner = build_runner(config(tmp_path, runner_type='FlexibleRunner', experiment_name='flexible', **options))
+    options |= dict(runner_type='FlexibleRunner', strategy=dict(type=kind), experiment_name=tmp_path.name)
+    runner = build_runner(config(tmp_path, **options))
+    assert isinstance(runner, WholeCheckpoints)
     loader = dict(batch_size=1, dataset=dataset, sampler=dict(type='DefaultSampler', shuffle=False))
     with pytest.raises(DataError) as refused:
         next(iter(runner.build_dataloader(loader)))
