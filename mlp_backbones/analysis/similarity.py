@@ -116,7 +116,7 @@ def load_network(name: str, checkpoint: str | None, configs: Path, every_stage: 
         if every_stage:
             backbone.out_indices = tuple(range(len(backbone.stages)))
     elif every_stage:
-        raise UserError(f'{name} has a {type(backbone).__name__}: --all takes backbones only of this package')
+        raise UserError(f'{name} has a {type(backbone).__name__}: --all accepts only backbones of this package')
     weights = checkpoint or f'random, seed {seed}'
     backbone.eval()  # mmdet's ResNet returns nothing
     return Network(name, weights, backbone, preprocessing)
