@@ -1,5 +1,6 @@
 """Write files and folders whole or not at all."""
 
+import errno
 import fcntl
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from .errors import UserError, printable
 
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SUFFIX = '.partial'
 _LONGEST = 255  # bytes of a name, on the usual file systems
 

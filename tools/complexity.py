@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Counts parameters, multiply-adds and activations of backbones, in all and by stage."""
+"""Count parameters, MACs and activations of backbones, in total and by stage."""
 
 import argparse
 import csv

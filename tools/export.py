@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes a backbone, or the segmentor of an mmseg config, as ONNX or as an exported program of torch."""
+"""Export a backbone, or the segmentor of an mmseg config, as ONNX or as an exported program of torch."""
 
 import argparse
 import sys
@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--checkpoint', help='weights: published or own for a variant, of tools/train.py for a config (default: random)'
     )
-    parser.add_argument('--backbone', action='store_true', help='of a config, the backbone alone')
+    parser.add_argument('--backbone', action='store_true', help='export only the backbone of a config')
     parser.add_argument(
         '--size', type=int, nargs=2, default=(224, 224), metavar=('H', 'W'), help='of the example (default: 224 224)'
     )
@@ -51,7 +51,7 @@ def main() -> None:
                 model = SegmentorGraph(model)
             else:
                 raise UserError(
-                    f'{args.model} holds a {type(model).__name__}, which is no segmentor: export its --backbone alone'
+                    f'{args.model} holds a {type(model).__name__}, which is no segmentor: export only its --backbone'
                 )
         error = export_graph(model, args.dst, tuple(args.size), not args.static, args.opset)
     except (UserError, CheckpointError) as error:

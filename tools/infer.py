@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draws what a trained detector, segmentor or classifier finds in pictures, and writes it as JSON."""
+"""Draw the predictions of a trained detector, segmentor or classifier on images, and write them as JSON."""
 
 import argparse
 import sys
@@ -17,11 +17,11 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('pictures', metavar='IMAGE|FOLDER|GLOB', help='what the config loads; a pattern in quotes')
+    parser.add_argument('pictures', metavar='IMAGE|FOLDER|GLOB', help='images to predict; put a pattern in quotes')
     parser.add_argument('--config', required=True, help='path of a config, or the bare name of one in configs/')
     parser.add_argument('--checkpoint', required=True, help='a file that tools/train.py wrote')
-    parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder for the pictures and JSON files')
-    parser.add_argument('--score', type=float, default=0.3, help='leave boxes below this out (default: 0.3)')
+    parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder for the images and JSON files')
+    parser.add_argument('--score', type=float, default=0.3, help='leave out boxes below this score (default: 0.3)')
     parser.add_argument('--device', default='cpu', help='such as cuda (default: cpu)')
     return parser.parse_args()
 
@@ -36,9 +36,9 @@ def main() -> None:
         skipped = infer(predictor, root, pictures, args.out, console)
     except (UserError, CheckpointError) as error:
         sys.exit(f'error: {error}')
-    print(f'{args.out}: {len(pictures) - len(skipped)} of {len(pictures)} pictures drawn')
+    print(f'{args.out}: {len(pictures) - len(skipped)} of {len(pictures)} images drawn')
     if skipped:
-        sys.exit(f'error: {len(skipped)} of {len(pictures)} pictures skipped')
+        sys.exit(f'error: {len(skipped)} of {len(pictures)} images skipped')
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Prints the metrics of a training as a table, and draws its loss and metric curves."""
+"""Print the metrics of a training as a table, and draw its loss and metric curves."""
 
 import argparse
 import sys

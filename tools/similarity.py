@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures how alike the stages of backbones are on a set of pictures, by linear CKA, as a heat map and as CSV."""
+"""Measure the similarity of backbone stages on a set of images, by linear CKA, as a heat map and as CSV."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 from rich.console import Console
 
 from mlp_backbones.analysis.similarity import check_out, compare, load_network, parse_size, write
-from mlp_backbones.apis.inference import find_pictures
+from mlp_backbones.apis.images import find_pictures
 from mlp_backbones.checkpoints import CheckpointError
 from mlp_backbones.errors import UserError
 
@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
         'config',
     )
     parser.add_argument(
-        '--sizes', nargs='+', default=['224x224'], metavar='HxW', help='of the pictures, in pixels (default: 224x224)'
+        '--sizes', nargs='+', default=['224x224'], metavar='HxW', help='of the images, in pixels (default: 224x224)'
     )
     parser.add_argument('--all', action='store_true', help='every stage; of a network of one scale, every block')
     parser.add_argument(
@@ -62,10 +62,10 @@ def main() -> None:
             for name, checkpoint in zip(args.networks, checkpoints, strict=True)
         ]
         layers, values = compare(networks, sizes, pictures, Console(), args.batch_size, args.seed, args.device)
-        write(args.out, layers, values, f'{len(pictures)} pictures, in batches of {args.batch_size}')
+        write(args.out, layers, values, f'{len(pictures)} images, in batches of {args.batch_size}')
     except (UserError, CheckpointError) as error:
         sys.exit(f'error: {error}')
-    print(f'{args.out}.png, {args.out}.csv: linear CKA over {len(pictures)} pictures')
+    print(f'{args.out}.png, {args.out}.csv: linear CKA over {len(pictures)} images')
 
 
 if __name__ == '__main__':

@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Tests a checkpoint of an mmdet, mmseg or mmpretrain config: metrics, predictions, pictures, files for servers."""
+"""Test a checkpoint of an mmdet, mmseg or mmpretrain config: metrics, predictions, images, files for servers."""
 
 import argparse
 import sys
+from dataclasses import fields
 from pathlib import Path
 
-from mlp_backbones.apis import load_config, prepare_test
+from mlp_backbones.apis import TestOptions, load_config, prepare_test
 from mlp_backbones.apis.config import add_arguments
 from mlp_backbones.apis.explain import explained
 from mlp_backbones.apis.submission import finish_submission
@@ -24,13 +25,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='a file that tools/train.py wrote; it must hold the whole model')
     add_arguments(parser)
     parser.add_argument('--out', metavar='FILE.pkl', help='save the predictions')
-    parser.add_argument('--show-dir', metavar='DIR', help='save pictures of the predictions beside the truth')
+    parser.add_argument('--show-dir', metavar='DIR', help='save images of the predictions beside the truth')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation: multi-scale and flip')
     parser.add_argument(
         '--submission',
         type=Path,
         metavar='DIR',
-        help='no metrics: write and check the files that the servers of COCO (test-dev) and ADE20K take',
+        help='no metrics: write and check the files that the servers of COCO (test-dev) and ADE20K accept',
     )
     return parser.parse_args()
 
@@ -41,16 +42,8 @@ def main() -> None:
         if args.out:
             check_target(args.out)
         config = load_config(args.config, CONFIGS, args.cfg_options)
-        prepare_test(
-            config,
-            args.work_dir,
-            args.launcher,
-            args.out,
-            args.show_dir,
-            args.tensorboard,
-            args.tta,
-            args.submission,
-        )
+        options = {field.name: getattr(args, field.name) for field in fields(TestOptions)}
+        prepare_test(config, TestOptions(**options))
         with explained(Path(config.filename).name):
             runner = TerminalRunner.from_cfg(config)
             checkpoint = load_trained(runner.model, args.checkpoint)

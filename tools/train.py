@@ -1,11 +1,12 @@
 #!/usr/bin/env python
-"""Trains a detector, segmentor or classifier from an mmdet, mmseg or mmpretrain config."""
+"""Train a detector, segmentor or classifier from an mmdet, mmseg or mmpretrain config."""
 
 import argparse
 import sys
+from dataclasses import fields
 from pathlib import Path
 
-from mlp_backbones.apis import load_config, prepare_train
+from mlp_backbones.apis import TrainOptions, load_config, prepare_train
 from mlp_backbones.apis.config import add_arguments
 from mlp_backbones.apis.explain import explained
 from mlp_backbones.apis.prepare import NO_DATA_HINT
@@ -26,7 +27,7 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='PATH',
-        help='go on from a checkpoint; with no path, or `auto`, from the newest of the work directory',
+        help='continue from a checkpoint; without a path, or with `auto`, from the newest one of the work directory',
     )
     return parser.parse_args()
 
@@ -35,7 +36,8 @@ def main() -> None:
     args = parse_args()
     try:
         config = load_config(args.config, CONFIGS, args.cfg_options)
-        prepare_train(config, args.work_dir, args.launcher, args.amp, args.resume, args.tensorboard)
+        options = {field.name: getattr(args, field.name) for field in fields(TrainOptions)}
+        prepare_train(config, TrainOptions(**options))
         with explained(Path(config.filename).name):
             build_runner(config).train()
     except UserError as error:

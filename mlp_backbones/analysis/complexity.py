@@ -1,4 +1,4 @@
-"""Parameters, multiply-adds and activations of a network."""
+"""Parameters, MACs (multiply-accumulate operations) and activations of a network."""
 
 from dataclasses import dataclass
 from math import prod
@@ -20,7 +20,7 @@ class Count:
 
     Attributes:
         parameters: number of trainable and frozen parameters.
-        macs: multiply-adds of all convolutions and linear maps. Norms, activation functions, shifts and averages are
+        macs: MACs of all convolutions and linear maps. Norms, activation functions, shifts and averages are
             not counted.
         activations: output elements of all convolutions and linear maps.
     """
@@ -31,7 +31,7 @@ class Count:
 
 
 def complexity(name: str, size: tuple[int, int] = (224, 224), classifier: bool = True) -> tuple[int, int]:
-    """The parameters and multiply-adds in all, see :func:`complexity_by_part`."""
+    """The parameters and MACs in all, see :func:`complexity_by_part`."""
     total = complexity_by_part(name, size, classifier)['all']
     return total.parameters, total.macs
 
@@ -98,7 +98,7 @@ BOX_ROIS, MASK_ROIS = 1000, 100
 
 
 def build_meta(config: Config) -> nn.Module:
-    """Builds the model of a config on torch's meta device: no memory is taken, no weights are loaded."""
+    """Build the model of a config on torch's meta device: no memory is taken, no weights are loaded."""
     with DefaultScope.overwrite_default_scope(config.default_scope), torch.device('meta'), _RealRates():
         return MODELS.build(model_config(config))
 
@@ -107,15 +107,15 @@ def model_complexity(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]
     """Counts a whole model of :func:`build_meta`: nothing is computed, no memory is taken.
 
     The backbone, neck and dense heads see one image. Of a two-stage detector each box head sees 1,000 regions, each
-    mask head 100. The auxiliary head of a segmentor, which training alone uses, counts among the parameters and not
-    among the multiply-adds. These are the conventions of the published figures.
+    mask head 100. The auxiliary head of a segmentor, which only training uses, counts among the parameters and not
+    among the MACs. These are the conventions of the published figures.
 
     Args:
         model: a detector, segmentor or classifier on torch's meta device; put into eval mode.
         size: (H, W) of the image, in pixels.
 
     Returns:
-        (parameters, multiply-adds of all convolutions and linear maps). Norms, activations, shifts, averages, resizing
+        (parameters, MACs of all convolutions and linear maps). Norms, activations, shifts, averages, resizing
         and the sampling of regions are not counted.
     """
     model.eval()
@@ -134,7 +134,7 @@ def model_complexity(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]
 
 
 class _RealRates(TorchFunctionMode):
-    """Keeps ``linspace`` off the meta device: mmdet's and mmpretrain's networks read their drop path rates from one."""
+    """Keep ``linspace`` off the meta device: mmdet's and mmpretrain's networks read their drop path rates from one."""
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         if function is torch.linspace:

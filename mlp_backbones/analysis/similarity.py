@@ -1,4 +1,4 @@
-"""How alike the stages of networks are: linear CKA over pictures.
+"""How alike the stages of networks are: linear CKA over images.
 
 Sources: linear CKA, arXiv 1905.00414; the unbiased HSIC, Song et al., JMLR 13 (2012), pages 1393-1434; CKA as a
 quotient of its means over minibatches, arXiv 2010.15327.
@@ -22,7 +22,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from ..apis.config import build_model, check_device, load_config, model_config
-from ..apis.inference import BadPicture, read_picture
+from ..apis.images import BadPicture, read_picture
 from ..backbones import MLPBackbone, build_backbone, list_backbones
 from ..backbones.arguments import unknown
 from ..checkpoints import load_published, load_trained
@@ -36,7 +36,7 @@ CELL = 0.4  # inches
 
 @dataclass(frozen=True)
 class Network:
-    """A backbone, and how its pictures are prepared.
+    """A backbone, and how its images are prepared.
 
     Attributes:
         name: as the user gives it.
@@ -68,7 +68,7 @@ class Layer:
 
 
 def load_network(name: str, checkpoint: str | None, configs: Path, every_stage: bool = False, seed: int = 0) -> Network:
-    """Builds a network, loads its weights, and prints what was loaded into a variant.
+    """Build a network, loads its weights, and prints what was loaded into a variant.
 
     Args:
         name: a variant, as in :func:`mlp_backbones.list_backbones`, or the path or bare name of a config.
@@ -116,7 +116,7 @@ def load_network(name: str, checkpoint: str | None, configs: Path, every_stage: 
         if every_stage:
             backbone.out_indices = tuple(range(len(backbone.stages)))
     elif every_stage:
-        raise UserError(f'{name} has a {type(backbone).__name__}: --all takes backbones of this package alone')
+        raise UserError(f'{name} has a {type(backbone).__name__}: --all accepts only backbones of this package')
     weights = checkpoint or f'random, seed {seed}'
     backbone.eval()  # mmdet's ResNet returns nothing
     return Network(name, weights, backbone, preprocessing)
@@ -135,7 +135,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def gram(features: Tensor) -> Tensor:
-    """The inner products ``[n, n]`` of n pictures' features ``[n, ...]``, in float64.
+    """The inner products ``[n, n]`` of n images' features ``[n, ...]``, in float64.
 
     What all have in common is taken off first: it does not change :func:`hsic`, and would cost digits.
     """
@@ -145,7 +145,7 @@ def gram(features: Tensor) -> Tensor:
 
 
 def hsic(grams: Tensor) -> Tensor:
-    """The unbiased HSIC (``HSIC_1``) of all pairs of layers on the same n pictures.
+    """The unbiased HSIC (``HSIC_1``) of all pairs of layers on the same n images.
 
     Args:
         grams: ``[S, n, n]``, symmetric, one for each layer; n of at least 4.
@@ -154,11 +154,11 @@ def hsic(grams: Tensor) -> Tensor:
         ``[S, S]``.
 
     Raises:
-        ValueError: if there are fewer than 4 pictures.
+        ValueError: if there are fewer than 4 images.
     """
     n = grams.shape[-1]
     if n < SMALLEST_BATCH:
-        raise ValueError(f'the unbiased HSIC takes at least {SMALLEST_BATCH} pictures, got {n}')
+        raise ValueError(f'the unbiased HSIC takes at least {SMALLEST_BATCH} images, got {n}')
     # The published sum of three terms is the inner product of the matrices that are centred so.
     others = ~torch.eye(n, dtype=torch.bool, device=grams.device)
     grams = grams * others
@@ -184,15 +184,15 @@ def compare(
 ) -> tuple[list[list[Layer]], Tensor]:
     """Linear CKA between all stages of all networks, each at every size.
 
-    A stage's features of a picture are its whole map as one vector, so that maps of any shape compare: by the inner
-    products of the pictures of a batch.
+    A stage's features of an image are its whole map as one vector, so that maps of any shape compare: by the inner
+    products of the images of a batch.
 
     Args:
         networks: what to compare.
-        sizes: (H, W) in pixels; pictures are resized to it, without regard to their shape.
-        pictures: their paths. They are shuffled: the estimate takes batches to be random samples.
+        sizes: (H, W) in pixels; images are resized to it, without regard to their shape.
+        images: their paths. They are shuffled: the estimate takes batches to be random samples.
         console: shows progress.
-        batch_size: pictures in a batch, at least 4; a rest of fewer than 4 joins the last batch. Default 16.
+        batch_size: images in a batch, at least 4; a rest of fewer than 4 joins the last batch. Default 16.
         seed: of the shuffling. Default 0.
         device: as torch names it. Default 'cpu'.
 
@@ -200,13 +200,13 @@ def compare(
         The layers of each network at each size, and the CKA ``[S, S]`` of all of them in order, float64.
 
     Raises:
-        UserError: if there are too few pictures or one is broken, the batch size or device is not valid, or features
-            are not finite or the same for all pictures.
+        UserError: if there are too few images or one is broken, the batch size or device is not valid, or features
+            are not finite or the same for all images.
     """
     if batch_size < SMALLEST_BATCH:
         raise UserError(f'a batch size of {batch_size} is too small: the estimate takes at least {SMALLEST_BATCH}')
     if len(pictures) < SMALLEST_BATCH:
-        raise UserError(f'the estimate takes at least {SMALLEST_BATCH} pictures, got {len(pictures)}: give more')
+        raise UserError(f'the estimate takes at least {SMALLEST_BATCH} images, got {len(pictures)}: give more')
     check_device(device)
     pictures = random.Random(seed).sample(pictures, len(pictures))
     begins = [i for i in range(0, len(pictures), batch_size) if len(pictures) - i >= SMALLEST_BATCH]
@@ -230,22 +230,22 @@ def compare(
     ]
     for layer, own in zip(chain(*layers), total.diagonal().tolist(), strict=True):
         if not 0 < own < float('inf'):
-            what = 'the same for all pictures: give others' if own == 0 else 'not finite: check its weights'
+            what = 'the same for all images: give others' if own == 0 else 'not finite: check its weights'
             raise UserError(f'the features of {layer.network} in {layer.stage} at {layer.size} are {what}')
     return layers, linear_cka(total)
 
 
 def check_out(out: Path, source: str) -> None:
-    """Makes the folder of ``out``.
+    """Make the folder of ``out``.
 
     Raises:
-        UserError: if results would overwrite a file or lie among the pictures, or cannot be written.
+        UserError: if results would overwrite a file or lie among the images, or cannot be written.
     """
     for path in _targets(out):
         if os.path.lexists(path):
             raise UserError(f'{path} exists: give another --out, or remove it')
     if Path(source).is_dir() and Path(source).resolve() in out.resolve().parents:
-        raise UserError(f'{out} lies in {source}, and would be one of the pictures next time: give an --out elsewhere')
+        raise UserError(f'{out} lies in {source}, and would be one of the images next time: give an --out elsewhere')
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -253,13 +253,13 @@ def check_out(out: Path, source: str) -> None:
 
 
 def write(out: Path, layers: list[list[Layer]], values: Tensor, title: str) -> None:
-    """Writes ``out.png`` and ``out.csv``: the first of two against the second, or else all against all.
+    """Write ``out.png`` and ``out.csv``: the first of two against the second, or else all against all.
 
     Args:
         out: path without suffix.
         layers: of :func:`compare`.
         values: of :func:`compare`.
-        title: of the picture.
+        title: of the image.
 
     Raises:
         UserError: if the files cannot be written.
@@ -286,7 +286,7 @@ def _targets(out: Path) -> tuple[Path, Path]:
 
 
 def _read(path: Path, size: tuple[int, int]) -> Tensor:
-    """A picture as float ``[1, 3, *size]`` from 0 to 255, BGR."""
+    """An image as float ``[1, 3, *size]`` from 0 to 255, BGR."""
     try:
         image = torch.from_numpy(read_picture(path).decode()).permute(2, 0, 1)[None].float()
     except BadPicture as error:

@@ -1,7 +1,7 @@
 """What a user calls: configs, inference, export, submissions, reports and the zoo."""
 
 from .config import load_config
-from .prepare import prepare_test, prepare_train
+from .prepare import TestOptions, TrainOptions, prepare_test, prepare_train
 from .report import write_report
 
-__all__ = ['load_config', 'prepare_test', 'prepare_train', 'write_report']
+__all__ = ['TestOptions', 'TrainOptions', 'load_config', 'prepare_test', 'prepare_train', 'write_report']

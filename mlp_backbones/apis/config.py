@@ -21,10 +21,10 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from ..checkpoints import install_loader
+from ..engine.nodes import dicts, type_name
 from ..engine.provenance import config_hash
 from ..errors import UserError, printable
 from .explain import explained, reason_of
-from .nodes import dicts, type_name
 from .values import check_values
 
 # In these None says the same as nothing, and mmengine's Runner takes only nothing.
@@ -41,7 +41,7 @@ _PAIRS = re.compile('scale|size|range|ratio|pad')
 
 
 def check_device(device: str) -> None:
-    """Raises UserError where torch cannot use the device."""
+    """Raise UserError where torch cannot use the device."""
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -63,7 +63,7 @@ class OptionsAction(DictAction):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags that tools/train.py and tools/test.py share."""
+    """Add the flags that tools/train.py and tools/test.py share."""
     parser.add_argument('--work-dir', help='where logs, metrics and checkpoints go (default: work_dirs/NAME)')
     parser.add_argument(
         '--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='changes to the config'
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(name: str, configs: Path, options: dict | None = None) -> Config:
-    """Loads a config by path, or by the bare name of one in the folder ``configs``.
+    """Load a config by path, or by the bare name of one in the folder ``configs``.
 
     Args:
         name: a path, or e.g. ``cyclemlp_maskrcnn_digits``.

@@ -1,6 +1,5 @@
 """From an error of mmengine, a registry or a constructor to one sentence."""
 
-import errno
 import json
 import linecache
 import re
@@ -17,11 +16,11 @@ from mmengine.runner import BaseLoop
 
 from ..checkpoints import CheckpointError
 from ..errors import UserError, printable
+from ..files import FULL_DISK
 
 LONGEST = 400  # characters of a reason
 # mmengine before 0.10 put a prefix before the error of each constructor on the way.
 _PREFIX = re.compile(r'^(?:class )?`?(\w+)`? in [\w./]+: ')
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Frames of these are not the user's code.
 _LIBRARIES = tuple(
     str(Path(path).resolve()) for path in {*sysconfig.get_paths().values(), Path(__file__).parents[1]} if path
@@ -46,7 +45,7 @@ def explained(name: str) -> Iterator[None]:
     except (UserError, CheckpointError):
         raise
     except Exception as error:
-        full = isinstance(error, OSError) and error.errno in _FULL_DISK
+        full = isinstance(error, OSError) and error.errno in FULL_DISK
         if not full and _iterates([frame for frame, _ in walk_tb(error.__traceback__)]):
             raise
         raise UserError(f'{name}: {explain(error)}') from error

@@ -32,7 +32,7 @@ class SegmentorGraph(nn.Module):
 def export_graph(
     model: nn.Module, path: Path, size: tuple[int, int] = (224, 224), dynamic: bool = True, opset: int | None = None
 ) -> float:
-    """Writes a model as ONNX (``.onnx``) or as an exported program of torch (``.pt2``), and tries it at other sizes.
+    """Write a model as ONNX (``.onnx``) or as an exported program of torch (``.pt2``), and tries it at other sizes.
 
     Args:
         model: takes images ``[B, 3, H, W]``, gives a tensor or a tuple of tensors.

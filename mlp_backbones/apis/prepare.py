@@ -1,8 +1,9 @@
-"""Puts the flags of tools/train.py and tools/test.py into a config, and checks its data."""
+"""Put the flags of tools/train.py and tools/test.py into a config, and check its data."""
 
 import os
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -13,10 +14,10 @@ from mmengine.registry import DATASETS
 
 from ..engine.hooks.checkpoint import newest_checkpoint
 from ..engine.hooks.classes import check_categories
+from ..engine.nodes import dicts, strings, type_name
 from ..errors import UserError, printable
 from .config import DRAWING, drop_none, import_libraries, library, revert_sync_batchnorm
 from .explain import reason_of
-from .nodes import dicts, strings, type_name
 from .submission import prepare_submission
 from .values import check_values
 
@@ -34,36 +35,84 @@ TTA_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 TTA_MODELS = dict(mmseg='mmseg.SegTTAModel', mmpretrain='mmpretrain.AverageClsScoreTTA')
 # mmengine's loops, and those that resume exactly.
 LOOPS = dict(EpochBasedTrainLoop='ResumableEpochLoop', IterBasedTrainLoop='ResumableIterLoop')
-HOOKS = ('ClassesHook', 'ProgressHook', 'InterruptHook', 'ResultHook')
+TRAINING_HOOKS = ('ClassesHook', 'ProgressHook', 'InterruptHook', 'ResultHook')
 
 
-def prepare_train(
-    config: Config, work_dir: str | None, launcher: str, amp: bool, resume: str | None, tensorboard: bool = False
-) -> None:
-    """Puts the flags of tools/train.py into a config, and checks its data.
+@dataclass(frozen=True)
+class Options:
+    """The flags that tools/train.py and tools/test.py share.
+
+    Attributes:
+        work_dir: folder for results. None: that of the config, or else ``work_dirs/<name of the config>``.
+        launcher: 'none', 'pytorch', 'slurm' or 'mpi'. Default 'none'.
+        tensorboard: log to TensorBoard as well. Default False.
+    """
+
+    work_dir: str | None = None
+    launcher: str = 'none'
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class TrainOptions(Options):
+    """The flags of tools/train.py.
+
+    Attributes:
+        amp: train in mixed precision (a GPU is needed). Default False.
+        resume: None (as the config has it), 'auto' (the newest checkpoint of the work directory) or a path.
+    """
+
+    amp: bool = False
+    resume: str | None = None
+
+
+@dataclass(frozen=True)
+class TestOptions(Options):
+    """The flags of tools/test.py.
+
+    Attributes:
+        out: a .pkl file for the predictions. None: not saved.
+        show_dir: a folder for images of predictions beside the truth. None: not drawn.
+        tta: test-time augmentation, of the config or, for a segmentor, at ``TTA_RATIOS`` with flips. Default False.
+        submission: a folder for the files of an evaluation server, in place of metrics. None: not written.
+    """
+
+    __test__ = False  # not a test case of pytest
+
+    out: str | None = None
+    show_dir: str | None = None
+    tta: bool = False
+    submission: Path | None = None
+
+
+# The order of these parameters in version 0.1.
+_TRAIN_ORDER = ('work_dir', 'launcher', 'amp', 'resume', 'tensorboard')
+_TEST_ORDER = ('work_dir', 'launcher', 'out', 'show_dir', 'tensorboard', 'tta', 'submission')
+
+
+def prepare_train(config: Config, *args, **kwargs) -> None:
+    """Put the flags of tools/train.py into a config, and check its data.
 
     Args:
         config: changed in place.
-        work_dir: where results go. None: ``work_dirs/<name of the config>``.
-        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
-        amp: train in mixed precision (a GPU is needed).
-        resume: None (as the config says), 'auto' (the newest checkpoint of the work directory) or a path.
-        tensorboard: write scalars to TensorBoard too. Default False.
+        *args: one :class:`TrainOptions`; or its fields in the order ``work_dir, launcher, amp, resume, tensorboard``.
+        **kwargs: fields of :class:`TrainOptions` by name.
 
     Raises:
         UserError: if data, the GPU that ``amp`` needs, the checkpoint to resume from or TensorBoard are missing.
     """
+    options = _options(TrainOptions, _TRAIN_ORDER, args, kwargs)
     check_values(config, ('train_dataloader', 'val_dataloader'))
-    _prepare(config, work_dir, launcher, ('train_dataloader', 'val_dataloader'), tensorboard)
-    if amp:
+    _prepare(config, options, ('train_dataloader', 'val_dataloader'))
+    if options.amp:
         if not torch.cuda.is_available():
             raise UserError(
                 '--amp needs a GPU, and torch sees none: leave it out, or install a torch built for your GPU'
             )
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    if resume:
-        path = newest_checkpoint(config.work_dir) if resume == 'auto' else resume
+    if options.resume:
+        path = newest_checkpoint(config.work_dir) if options.resume == 'auto' else options.resume
         if not path or not Path(path).is_file():
             raise UserError(
                 f'nothing to resume from: {path or "a checkpoint in " + config.work_dir} is missing; '
@@ -84,52 +133,40 @@ def prepare_train(
     checkpoint = hooks.setdefault('checkpoint', ConfigDict(type='CheckpointHook', interval=1))
     if checkpoint and type_name(checkpoint) == 'CheckpointHook':
         checkpoint.type = 'mlp_backbones.KeepingCheckpointHook'
-    config.custom_hooks += [dict(type=f'mlp_backbones.{name}') for name in HOOKS]
+    config.custom_hooks += [dict(type=f'mlp_backbones.{name}') for name in TRAINING_HOOKS]
 
 
-def prepare_test(
-    config: Config,
-    work_dir: str | None,
-    launcher: str,
-    out: str | None,
-    show_dir: str | None,
-    tensorboard: bool = False,
-    tta: bool = False,
-    submission: Path | None = None,
-) -> None:
-    """Puts the flags of tools/test.py into a config, and checks its data.
+def prepare_test(config: Config, *args, **kwargs) -> None:
+    """Put the flags of tools/test.py into a config, and check its data.
 
     Args:
         config: changed in place.
-        work_dir: where results go. None: ``work_dirs/<name of the config>``.
-        launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
-        out: a .pkl file for the predictions. None: not saved.
-        show_dir: a folder for pictures of predictions beside the truth. None: not drawn.
-        tensorboard: write metrics to TensorBoard too. Default False.
-        tta: test-time augmentation, of the config or, for a segmentor, at ``TTA_RATIOS`` with flips. Default False.
-        submission: a folder for the files that an evaluation server takes, in place of metrics. None: not written.
+        *args: one :class:`TestOptions`; or its fields in the order ``work_dir, launcher, out, show_dir, tensorboard,
+            tta, submission``.
+        **kwargs: fields of :class:`TestOptions` by name.
 
     Raises:
         UserError: if data or TensorBoard are missing, ``out`` does not end in .pkl, the config cannot be augmented, or
-            no server takes its results.
+            no server accepts its results.
     """
+    options = _options(TestOptions, _TEST_ORDER, args, kwargs)
     check_values(config, ('test_dataloader',))
-    if submission:
-        prepare_submission(config, submission)
-    _prepare(config, work_dir, launcher, ('test_dataloader',), tensorboard)
-    if tta:
+    if options.submission:
+        prepare_submission(config, options.submission)
+    _prepare(config, options, ('test_dataloader',))
+    if options.tta:
         _augment(config)
     # Runner would load these over the checkpoint that is to be tested.
     config.load_from, config.resume = None, False
     scope = library(config)
-    if out:
+    if out := options.out:
         if Path(out).suffix not in ('.pkl', '.pickle'):
             raise UserError(f'--out {out}: predictions are saved as .pkl or .pickle, give a name that ends so')
         check_folder(Path(out).parent, '--out')
         evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
         dump = 'mmdet.DumpDetResults' if scope == 'mmdet' else 'DumpResults'
         config.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
-    if show_dir:
+    if show_dir := options.show_dir:
         check_folder(show_dir, '--show-dir')
         hook = _drawing_hook(config, scope)
         folder = str(Path(show_dir).resolve())
@@ -157,21 +194,25 @@ def _drawing_hook(config: Config, scope: str) -> ConfigDict:
     return config.default_hooks.visualization
 
 
-def _prepare(
-    config: Config, work_dir: str | None, launcher: str, dataloaders: tuple[str, ...], tensorboard: bool
-) -> None:
+def _options(kind: type[Options], order: tuple[str, ...], args: tuple, kwargs: dict) -> Options:
+    if len(args) == 1 and isinstance(args[0], Options):
+        return replace(args[0], **kwargs)
+    return kind(**dict(zip(order, args, strict=False)), **kwargs)
+
+
+def _prepare(config: Config, options: Options, dataloaders: tuple[str, ...]) -> None:
     drop_none(config)
-    if tensorboard:
+    if options.tensorboard:
         _add_tensorboard(config)
-    config.work_dir = work_dir or config.get('work_dir') or f'work_dirs/{config.provenance.config}'
-    config.launcher = launcher
+    config.work_dir = options.work_dir or config.get('work_dir') or f'work_dirs/{config.provenance.config}'
+    config.launcher = options.launcher
     # A config that mmengine saved in a work directory names our hooks already.
-    config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if type_name(hook) not in HOOKS]
-    if not torch.cuda.is_available() or launcher == 'none':
+    config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if type_name(hook) not in TRAINING_HOOKS]
+    if not torch.cuda.is_available() or options.launcher == 'none':
         revert_sync_batchnorm(config)
     if config.get('digit_scenes'):
         try:
-            # Imported here: scikit-learn is needed for these scenes alone.
+            # Imported here: scikit-learn is needed only for these scenes.
             from ..datasets import write_digit_scenes
 
             write_digit_scenes(**config.digit_scenes)
@@ -183,7 +224,7 @@ def _prepare(
             raise UserError(f'the digit scenes cannot be written: {reason_of(error)}') from error
     for name in dataloaders:
         if config.get(name):
-            for path in _data_paths(config[name].dataset, config.get('default_scope')):
+            for path in data_paths(config[name].dataset, config.get('default_scope')):
                 if not path.exists():
                     found = (text for part, text in DATA_LAYOUT_HINTS.items() if part in path.parts)
                     advice = next(found, 'put the data there, or set data_root with --cfg-options')
@@ -230,7 +271,7 @@ def _augment(config: Config) -> None:
     missing = ' and '.join(key for key, value in dict(tta_model=model, tta_pipeline=pipeline).items() if not value)
     if missing:
         raise UserError(
-            f'--tta: {config.filename} lacks {missing}, which say how to vary a picture and merge what is found; only '
+            f'--tta: {config.filename} lacks {missing}, which vary an image and merge the results; only '
             f'segmentors have a default'
         )
     dataset.pipeline = pipeline
@@ -254,7 +295,7 @@ def _multi_scale_and_flip(pipeline: list[ConfigDict]) -> list[dict]:
     return [load, dict(type='TestTimeAug', transforms=[sizes, flips, *([step] for step in others)])]
 
 
-def _data_paths(dataset: ConfigDict, scope: str | None = None) -> Iterator[Path]:
+def data_paths(dataset: ConfigDict, scope: str | None = None) -> Iterator[Path]:
     """The annotation files and folders that a dataset, or those inside it, will read and cannot download."""
     for node in dicts(dataset):
         root = node.get('data_root') or ''

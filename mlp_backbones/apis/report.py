@@ -1,4 +1,4 @@
-"""What a training left behind, as a table and curves."""
+"""Report a training as a table and curves."""
 
 import json
 from pathlib import Path
@@ -7,23 +7,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 
+from ..engine.hooks.result import METRICS
 from ..errors import UserError
 from ..files import atomic_file
 
-# Names in the log -> names in the table; the metrics of detectors, segmentors and classifiers.
-METRICS = {
-    'coco/bbox_mAP': 'box AP',
-    'coco/bbox_mAP_50': 'box AP50',
-    'coco/segm_mAP': 'mask AP',
-    'coco/segm_mAP_50': 'mask AP50',
-    'mIoU': 'mIoU (%)',
-    'mAcc': 'mean accuracy (%)',
-    'accuracy/top1': 'top-1 (%)',
-}
+# Of METRICS, those that the table and the curves show.
+COLUMNS = (
+    *('coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/segm_mAP', 'coco/segm_mAP_50'),
+    *('mIoU', 'mAcc', 'accuracy/top1'),
+)
 
 
 def write_report(work_dir: str | Path) -> tuple[Table, Path]:
-    """Reads the scalars that mmengine wrote in a work directory, over all runs and resumes.
+    """Read the scalars that mmengine wrote in a work directory, over all runs and resumes.
 
     Args:
         work_dir: the ``--work-dir`` of tools/train.py.
@@ -39,12 +35,13 @@ def write_report(work_dir: str | Path) -> tuple[Table, Path]:
     if not records:
         raise UserError(f'{work_dir} holds no scalars of a training: give the --work-dir of a run of tools/train.py')
 
-    table = Table(title=str(work_dir))
+    table = Table(title=f'{work_dir} (metrics in %)')
     values = {}
-    for key, name in METRICS.items():
+    for key in COLUMNS:
+        name, scale = METRICS[key]
         found = [record[key] for record in records if key in record]
         if found:
-            values[name] = f'{found[-1]:.3f}'
+            values[name] = f'{found[-1] * scale:.1f}'
     minutes = [record['minutes'] for record in records if 'minutes' in record]
     if minutes:
         values['minutes'] = f'{sum(minutes):.1f}'
@@ -84,12 +81,13 @@ def _curves(records: list[dict]) -> Figure:
     loss_axes.legend()
 
     validated = 'iteration'
-    for key, name in METRICS.items():
-        points = [(r['step'], r[key]) for r in records if key in r]
+    for key in COLUMNS:
+        name, scale = METRICS[key]
+        points = [(r['step'], r[key] * scale) for r in records if key in r]
         if points:
             metric_axes.plot(*zip(*points, strict=True), marker='o', label=name)
             validated = 'epoch' if any('epoch' in r and r['epoch'] == points[-1][0] for r in records) else validated
-    metric_axes.set(title='validation', xlabel=validated, ylim=(0, None))
+    metric_axes.set(title='validation', xlabel=validated, ylabel='%', ylim=(0, None))
     metric_axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if metric_axes.lines:
         metric_axes.legend()

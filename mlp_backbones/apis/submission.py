@@ -1,4 +1,4 @@
-"""The files that the evaluation servers of COCO and ADE20K take, and a check of their format before they are sent."""
+"""Write the files that the evaluation servers of COCO and ADE20K accept, and check their format."""
 
 import json
 import math
@@ -12,13 +12,13 @@ from mmengine.dataset import BaseDataset
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from ..errors import UserError
+from ..engine.nodes import type_name
+from ..errors import UserError, printable
 from ..files import atomic_file
-from .nodes import type_name
 
 
 def prepare_submission(config: Config, folder: Path) -> None:
-    """Has a test write predictions in place of metrics, and take the servers' images in place of the validation's.
+    """Make a test write predictions instead of metrics, of the servers' images instead of the validation images.
 
     ``instances_val2017.json`` and ``val2017`` become ``image_info_test-dev2017.json`` and ``test2017``;
     ``images/validation`` becomes ``images/testing``. Annotations are not loaded.
@@ -51,7 +51,7 @@ def prepare_submission(config: Config, folder: Path) -> None:
 
 
 def finish_submission(config: Config, dataset: BaseDataset, folder: Path) -> None:
-    """Names and packs what the test wrote as the servers ask, checks it, and says what was written.
+    """Name, check and pack the files of a test as the servers require, and print what was written.
 
     COCO: ``bbox/detections_SET_NAME_results.json`` and ``.zip`` with it inside, and ``segm/...`` of masks. ADE20K:
     ``predictions/*.png`` and ``predictions.zip``.
@@ -62,8 +62,18 @@ def finish_submission(config: Config, dataset: BaseDataset, folder: Path) -> Non
         folder: that :func:`prepare_submission` was given.
 
     Raises:
-        UserError: if a server would refuse a file; then no zip is written of it.
+        UserError: if a server would refuse a file (then it is not packed), or a file cannot be read or written.
     """
+    try:
+        _finish(config, dataset, folder)
+    except OSError as error:
+        raise UserError(
+            f'cannot write {printable(error.filename or folder)} ({error.strerror or error}): free space or give '
+            f'another --submission'
+        ) from error
+
+
+def _finish(config: Config, dataset: BaseDataset, folder: Path) -> None:
     if _kind(config) == 'CocoMetric':
         annotations = Path(dataset.ann_file)
         images = annotations.stem.removeprefix('image_info_').removeprefix('instances_')
@@ -75,18 +85,18 @@ def finish_submission(config: Config, dataset: BaseDataset, folder: Path) -> Non
                 path = folder / task / f'detections_{images}_{name}_results.json'
                 path.parent.mkdir()
                 written.rename(path)
-                said = check_detections(path, annotations, masks=task == 'segm')
-                print(f'{_pack(path.with_suffix(".zip"), [path])}: {said}')
+                summary = check_detections(path, annotations, masks=task == 'segm')
+                print(f'{_pack(path.with_suffix(".zip"), [path])}: {summary}')
     else:
         predictions = folder / 'predictions'
         images = [Path(dataset.get_data_info(i)['img_path']) for i in range(len(dataset))]
         first = int(dataset.metainfo['reduce_zero_label'])
-        said = check_label_maps(predictions, images, first, first + len(dataset.metainfo['classes']) - 1)
-        print(f'{_pack(folder / "predictions.zip", sorted(predictions.iterdir()))}: {said}')
+        summary = check_label_maps(predictions, images, first, first + len(dataset.metainfo['classes']) - 1)
+        print(f'{_pack(folder / "predictions.zip", sorted(predictions.iterdir()))}: {summary}')
 
 
 def check_detections(path: Path, annotations: Path, masks: bool) -> str:
-    """Checks a file in COCO's results format.
+    """Check a file in COCO's results format.
 
     Args:
         path: the JSON file.
@@ -94,7 +104,7 @@ def check_detections(path: Path, annotations: Path, masks: bool) -> str:
         masks: whether each detection must have a mask.
 
     Returns:
-        What it holds, in a few words.
+        A summary of a few words.
 
     Raises:
         UserError: naming the first detection that a server would refuse, and why.
@@ -113,7 +123,7 @@ def check_detections(path: Path, annotations: Path, masks: bool) -> str:
 
 
 def check_label_maps(folder: Path, images: Iterable[Path], lowest: int, highest: int) -> str:
-    """Checks label maps in ADE20K's format: 8-bit PNG files of one channel, one for each image and of its size.
+    """Check label maps in ADE20K's format: 8-bit PNG files of one channel, one for each image and of its size.
 
     Args:
         folder: with the label maps.
@@ -122,7 +132,7 @@ def check_label_maps(folder: Path, images: Iterable[Path], lowest: int, highest:
         highest: the largest one.
 
     Returns:
-        What it holds, in a few words.
+        A summary of a few words.
 
     Raises:
         UserError: naming the first file that a server would refuse, and why.
@@ -137,7 +147,7 @@ def check_label_maps(folder: Path, images: Iterable[Path], lowest: int, highest:
             if (label_map.format, label_map.mode) not in (('PNG', 'L'), ('PNG', 'P')):
                 raise UserError(f'{path} is {label_map.format} {label_map.mode}, expected PNG of one channel of 8 bits')
             if label_map.size != image.size:
-                sizes = ['x'.join(map(str, picture.size)) for picture in (label_map, image)]
+                sizes = ['x'.join(map(str, opened.size)) for opened in (label_map, image)]
                 raise UserError(f'{path} is {sizes[0]} pixels, its image {expected[name]} is {sizes[1]}')
             values = np.asarray(label_map)
             if values.min() < lowest or values.max() > highest:
@@ -156,7 +166,7 @@ def _problem(item: dict, sizes: dict[int, list[int]], categories: set[int], mask
     if item['category_id'] not in categories:
         return f'has category_id {item["category_id"]!r}, which the annotation file has not'
     box, score = item['bbox'], item['score']
-    # A side of 0 is useless, and still valid: mmdet gives it to a box that lies outside of the picture.
+    # A side of 0 is useless, and still valid: mmdet gives it to a box that lies outside of the image.
     if len(box) != 4 or not all(map(math.isfinite, box)) or min(box[2:]) < 0:
         return f'has bbox {box}, expected finite [x, y, width, height] in pixels'
     if not 0 <= score <= 1:

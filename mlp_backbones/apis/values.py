@@ -1,4 +1,4 @@
-"""Checks of the values in a config, before anything is built from it."""
+"""Check of the values in a config, before anything is built from it."""
 
 import logging
 from collections.abc import Iterator

@@ -29,7 +29,7 @@ SPLITS = ('train', 'val')
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture and its digits.
+    """One image and its digits.
 
     Attributes:
         image: ``[192, 192, 3]`` uint8, RGB.
@@ -61,7 +61,7 @@ class Scene:
 
 
 class DigitScenes(Sequence[Scene]):
-    """Scenes, made when asked for; scene ``i`` depends on ``(seed, split, i)`` alone.
+    """Scenes, made when asked for; scene ``i`` depends only on ``(seed, split, i)``.
 
     Args:
         split: 'train' or 'val'; they use different glyphs (three quarters and one quarter of the 1,797).
@@ -106,7 +106,7 @@ class DigitScenes(Sequence[Scene]):
 
 
 def write_digit_scenes(root: str | Path, train: int, val: int, seed: int = 0) -> Path:
-    """Writes scenes once, for stock data sets to read.
+    """Write scenes once, for stock data sets to read.
 
     ``images/{train,val}/000000.png``; ``annotations/instances_{train,val}.json`` in COCO's format (boxes, RLE masks)
     and ``labels/{train,val}/000000.png`` as in ADE20K (0 background, 1 to 10 the digits 0 to 9). Everything is

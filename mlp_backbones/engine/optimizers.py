@@ -32,7 +32,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs: Any) -> None:
-        """Adds the groups of ``module`` to ``params``; mmengine calls this for the model, then for each child."""
+        """Add the groups of ``module`` to ``params``; mmengine calls this for the model, then for each child."""
         super().add_params(params, module, prefix=prefix, **kwargs)
         if prefix:
             return

@@ -1,45 +1,45 @@
-"""The Runner of the tools: a terminal that stays readable, processes without GPUs, and a word when one of them dies."""
+"""The Runner of the tools: short terminal output, processes without GPUs, and a message when a process dies."""
 
-import ctypes
-import errno
 import os
 import re
-import sys
 from datetime import timedelta
+from functools import partial
 from traceback import walk_tb
 
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
+from mmengine.evaluator import DumpResults, Evaluator
+from mmengine.fileio import dump
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS
 from mmengine.runner import FlexibleRunner, Runner
 from torch.utils.data import dataloader
 
 from ..checkpoints import install_loader
 from ..errors import UserError, printable
+from ..files import FULL_DISK, atomic_file
 from .data import CheckedData
 from .hooks.checkpoint import WholeCheckpoints
 from .hooks.load import LoadHook
 from .hooks.progress import terminal_handlers
+from .nodes import type_name
 
-# Of glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-# The last two are of mmengine about its own hooks.
+# The last two are about mmengine's own hooks.
 _PAGES = ('Config:', 'Hooks will be executed', '\n-----', '"FileClient" will be', '"HardDiskBackend" is the alias')
 _UNSAFE_STRATEGIES = ('DeepSpeedStrategy', 'ColossalAIStrategy')
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FULL_HINT = 'make room, then go on with the same command and --resume'
 # How gloo and NCCL word it when a process at the other end is gone or silent.
 _LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|Timed out waiting|NCCL')
 
 
 class TerminalRunner(CheckedData, WholeCheckpoints, Runner):
-    """mmengine's Runner, with six differences.
+    """mmengine's Runner, with seven differences.
 
-    Files are read safely, and a checkpoint that does not fit is refused (:class:`.LoadHook`). Environment, config and
-    hook lists go to the log file alone. Without a GPU several processes talk through gloo. And where the connection to
-    another process breaks off, or no batch can be had, hooks are told (``after_lost_process``, ``after_lost_batch``).
-    Faults of data sets and annotation files are one sentence. Checkpoints are written whole or not at all.
+    It reads files safely and refuses a checkpoint that does not fit (:class:`.LoadHook`). Environment, config and hook
+    lists go only to the log file. Without a GPU, several processes communicate through gloo. If the connection to
+    another process breaks or a batch cannot be loaded, it calls hooks (``after_lost_process``, ``after_lost_batch``).
+    It reports faults of data sets and annotation files in one sentence. Checkpoints and dumped predictions are written
+    whole or not at all.
     """
 
     def setup_env(self, env_cfg: dict) -> None:
@@ -52,6 +52,13 @@ class TerminalRunner(CheckedData, WholeCheckpoints, Runner):
     def register_hooks(self, *args, **kwargs) -> None:
         super().register_hooks(*args, **kwargs)
         self.register_hook(LoadHook())
+
+    def build_evaluator(self, evaluator: dict | list | Evaluator) -> Evaluator:
+        built = super().build_evaluator(evaluator)
+        for metric in built.metrics:
+            if isinstance(metric, DumpResults):
+                metric.compute_metrics = partial(_dump_whole, metric.out_file_path)
+        return built
 
     @property
     def on_cpus(self) -> bool:
@@ -70,7 +77,7 @@ class TerminalRunner(CheckedData, WholeCheckpoints, Runner):
         try:
             return super().train()
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in _FULL:
+            if isinstance(error, OSError) and error.errno in FULL_DISK:
                 raise UserError(
                     f'{error.strerror}: {printable(error.filename or self.work_dir)}; {_FULL_HINT}'
                 ) from error
@@ -98,48 +105,48 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
         UserError: if there are several processes, and too few GPUs for the launcher, or if it would load a checkpoint
             with a strategy whose own loader runs what is in files.
     """
-    if not torch.cuda.is_available():
-        _keep_freed_memory()
     if not config.get('runner_type'):
         return TerminalRunner.from_cfg(config)
-    kind = (config.get('strategy') or {}).get('type')
-    kind = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-    if kind.rpartition('.')[2] in _UNSAFE_STRATEGIES and (config.get('resume') or config.get('load_from')):
+    kind = type_name(config.get('strategy') or {})
+    if kind in _UNSAFE_STRATEGIES and (config.get('resume') or config.get('load_from')):
         raise UserError(
             f'{kind} reads checkpoints with a loader of its own, which can run code from them: '
             f'leave resume and load_from out, or train with DDPStrategy or FSDPStrategy'
         )
     install_loader()
     _join(config.launcher, config.get('env_cfg', {}))
-    is_whole = config.runner_type == 'FlexibleRunner' and _writes_one_file(config.get('strategy'))
-    runner = WholeFlexibleRunner.from_cfg(config) if is_whole else RUNNERS.build(config)
+    if config.runner_type == 'FlexibleRunner':
+        is_whole = kind in ('', 'SingleDeviceStrategy', 'DDPStrategy')  # those write one file
+        runner = (WholeFlexibleRunner if is_whole else CheckedFlexibleRunner).from_cfg(config)
+    else:
+        runner = RUNNERS.build(config)
     runner.register_hook(LoadHook())
     return runner
 
 
-def _writes_one_file(strategy: dict | None) -> bool:
-    kind = str((strategy or {}).get('type') or 'SingleDeviceStrategy').rpartition('.')[2]
-    return kind in ('SingleDeviceStrategy', 'DDPStrategy')
+class CheckedFlexibleRunner(CheckedData, FlexibleRunner):
+    """mmengine's FlexibleRunner, which reports faults of data sets in one sentence."""
 
 
-class WholeFlexibleRunner(WholeCheckpoints, FlexibleRunner):
-    """mmengine's FlexibleRunner, whose checkpoints are written whole or not at all."""
+class WholeFlexibleRunner(WholeCheckpoints, CheckedFlexibleRunner):
+    """A FlexibleRunner whose checkpoints are written whole or not at all."""
 
 
-def _keep_freed_memory() -> None:
-    """Has glibc keep the memory that tensors leave, for the next ones.
-
-    By default it hands large blocks back to the system, and each training step pays for getting them again, page by
-    page: a fifth of its time with the UperNet of the digit scenes on two CPU cores.
-    """
-    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None
-    if mallopt is not None:  # musl has none
-        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+def _dump_whole(target: str, results: list) -> dict:
+    """Take the place of ``DumpResults.compute_metrics``, which leaves half a file when it is interrupted."""
+    try:
+        with atomic_file(target) as path:
+            dump(results, str(path), file_format='pkl')
+    except OSError as error:
+        raise UserError(
+            f'cannot write {printable(target)} ({error.strerror or error}): free space or give another file'
+        ) from error
+    print_log(f'predictions: {printable(target)}', logger='current')
+    return {}
 
 
 def _join(launcher: str, env_cfg: dict) -> None:
-    """Lets the processes of CPUs meet, which mmengine's launchers cannot: they select a GPU first."""
+    """Join processes on CPUs, which mmengine's launchers cannot do: they select a GPU first."""
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if launcher == 'none' or int(os.environ.get('LOCAL_RANK', 0)) < gpus:
         return

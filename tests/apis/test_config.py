@@ -5,7 +5,7 @@ import pytest
 
 from mlp_backbones.apis import load_config, prepare_test, prepare_train
 from mlp_backbones.apis.config import add_arguments, revert_sync_batchnorm
-from mlp_backbones.apis.prepare import _data_paths, check_folder
+from mlp_backbones.apis.prepare import check_folder, data_paths
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY
 
@@ -123,7 +123,7 @@ def test_data_of_nested_data_sets():
     inner = dict(type='A', data_root='r', ann_file=['a.json', 'b.json'], data_prefix=dict(img='i', seg=''))
     nested = dict(type='RepeatDataset', dataset=dict(type='ConcatDataset', datasets=[inner, dict(data_root='whole')]))
     remote = dict(data_root='s3://bucket', ann_file='x.json')
-    assert [str(path) for path in _data_paths([nested, remote])] == ['r/a.json', 'r/b.json', 'r/i', 'whole']
+    assert [str(path) for path in data_paths([nested, remote])] == ['r/a.json', 'r/b.json', 'r/i', 'whole']
 
 
 def test_sync_batch_norm_is_reverted():

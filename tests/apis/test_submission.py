@@ -2,6 +2,8 @@
 
 import copy
 import json
+import random
+import resource
 import shutil
 import sys
 from zipfile import ZipFile
@@ -276,3 +278,23 @@ def test_tensorboard_is_asked_for_by_name(digits_config, monkeypatch):
     monkeypatch.setitem(sys.modules, 'tensorboard', None)
     with pytest.raises(UserError, match=r'--tensorboard needs tensorboard, which is not installed: `pip install'):
         prepare_train(digits_config('cyclemlp_maskrcnn_digits'), None, 'none', False, None, tensorboard=True)
+
+
+def test_a_full_disk_ends_in_one_sentence(tmp_path):
+    (tmp_path / 'name.py').write_text("test_evaluator = dict(type='CocoMetric')")
+    truth = dict(images=[dict(id=1, width=6, height=4)], categories=[dict(id=3, name='x')])
+    (tmp_path / 'instances_val.json').write_text(json.dumps(truth))
+    rng = random.Random(0)  # noise does not compress
+    found = [{**GOOD, 'score': rng.random()} for _ in range(2000)]
+    (tmp_path / 'results.bbox.json').write_text(json.dumps(found))
+    config = Config.fromfile(tmp_path / 'name.py')
+    dataset = Config(dict(ann_file=str(tmp_path / 'instances_val.json')))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(UserError) as refused:
+            finish_submission(config, dataset, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(tmp_path) in str(refused.value)
+    assert not [*tmp_path.rglob('*.zip')]

@@ -10,7 +10,7 @@ from ...registry import HOOKS, register
 
 @register(HOOKS)
 class AuxiliaryLossHook(Hook):
-    """Adds the auxiliary losses of backbones to a model's losses, as ``loss_auxiliary``, which the runner logs.
+    """Add the auxiliary losses of backbones to a model's losses, as ``loss_auxiliary``, which the runner logs.
 
     :class:`.SparseMLP` has one. Mixed precision, gradient accumulation and several processes treat it as any other
     loss, as it is one of those that the detector, segmentor or classifier returns::

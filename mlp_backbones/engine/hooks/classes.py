@@ -134,7 +134,7 @@ class ClassesHook(Hook):
         if runner.rank == 0:
             leaves = list(_leaves(dataset))
             if dataloader == 'train_dataloader':
-                _check_boxes(runner.cfg, leaves)
+                check_boxes(runner.cfg, leaves)
             for leaf in leaves:
                 check_label_maps(runner.cfg, model, leaf, dataloader)
 
@@ -261,7 +261,7 @@ def check_zero_labels(config: Config, train: Dataset, val: Dataset) -> None:
         )
 
 
-def _check_boxes(config: Config, leaves: list[Dataset]) -> None:
+def check_boxes(config: Config, leaves: list[Dataset]) -> None:
     """Refuse detection data in which no image has a box of any class."""
     instances = [leaf for leaf in leaves if len(leaf) and 'instances' in leaf.get_data_info(0)]
     if not instances or len(instances) < len(leaves):

@@ -117,7 +117,7 @@ class InterruptHook(Hook):
         self.processes = []
 
     def after_lost_batch(self, runner: Runner) -> None:
-        """Stops where the batch is missing of a data worker that a SIGTERM to the whole group ended, too."""
+        """Stop where the batch is missing of a data worker that a SIGTERM to the whole group ended, too."""
         if self.asked:
             self._stop(runner, runner.iter, UNVALIDATED if self.validating else '', together=False)
 
@@ -175,7 +175,7 @@ class InterruptHook(Hook):
             )
 
     def after_lost_process(self, runner: Runner, error: RuntimeError) -> None:
-        """Saves what this process has after a collective operation failed.
+        """Save what this process has after a collective operation failed.
 
         The weights are those after the last complete iteration: optimizers step when the gradients have arrived.
 

@@ -1,4 +1,4 @@
-"""Result files: the metrics of a training, with all that one needs to believe or repeat them."""
+"""Result files: the metrics of a training, with what is needed to repeat it."""
 
 import json
 import statistics
@@ -10,6 +10,7 @@ from pathlib import Path
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
+from ...errors import UserError, printable
 from ...files import write_text
 from ...registry import HOOKS
 from ..provenance import command, commit, machine, versions
@@ -26,13 +27,13 @@ METRICS = {
     'accuracy/top1': ('Top 1 Accuracy', 1),
     'accuracy/top5': ('Top 5 Accuracy', 1),
 }
-# Under which a checkpoint's ``meta`` says how it was trained.
+# The key of a checkpoint's ``meta`` that records how it was trained.
 RECORD = 'training'
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a result file says; everything else about its config is in the config's metafile.
+    """The content of a result file; the config's metafile holds everything else about the config.
 
     Attributes:
         config: bare name of a config of the zoo.
@@ -70,12 +71,22 @@ class Result:
     cost: dict[str, float] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Write the file whole or not at all."""
-        write_text(path, json.dumps({'format': FORMAT, **asdict(self)}, indent=1, default=str) + '\n')
+        """Write the file whole or not at all.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
+        try:
+            write_text(path, json.dumps({'format': FORMAT, **asdict(self)}, indent=1, default=str) + '\n')
+        except OSError as error:
+            raise UserError(
+                f'cannot write {printable(path)} ({error.strerror or error}): free space or make the folder writable, '
+                f'then run the same command again; a training goes on with --resume'
+            ) from error
 
     @classmethod
     def read(cls, path: Path) -> 'Result':
-        """Reads a file that :meth:`write` wrote; :mod:`.check` looks at files of others."""
+        """Read a file that :meth:`write` wrote; :mod:`.check` looks at files of others."""
         content = json.loads(path.read_text())
         del content['format']
         return cls(**content)
@@ -135,7 +146,7 @@ def from_logs(
 
 @HOOKS.register_module()
 class ResultHook(Hook):
-    """Writes ``result.json`` into the work directory after each validation; tells checkpoints how they came about."""
+    """Write ``result.json`` into the work directory after each validation; record the training in checkpoints."""
 
     priority = 'LOW'  # before CheckpointHook, whose second save tells a resumed training that it is validated
     mixed = False  # whether parts were trained otherwise: then there is nothing to say
@@ -170,7 +181,7 @@ class ResultHook(Hook):
 
 
 def write_test_result(runner: Runner, logged: dict[str, float], checkpoint: dict, test: str) -> None:
-    """Writes ``result.json`` into the work directory after a test; a log line says why not where that is so.
+    """Write ``result.json`` into the work directory after a test, or log why not.
 
     Args:
         runner: that has just tested.

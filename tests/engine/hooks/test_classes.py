@@ -246,7 +246,7 @@ def test_before_the_first_iteration(workspace, tmp_path, run_here):
 
 
 def test_all_boxes_dropped_by_another_reader(tmp_path):
-    from mlp_backbones.engine.hooks.classes import _check_boxes
+    from mlp_backbones.engine.hooks.classes import check_boxes
 
     class Boxes(torch.utils.data.Dataset):
         metainfo = ConfigDict(classes=('cat',))
@@ -260,6 +260,6 @@ def test_all_boxes_dropped_by_another_reader(tmp_path):
         def get_data_info(self, index: int) -> dict:
             return dict(instances=[{}] * self.counts[index])
 
-    _check_boxes(Config(), [Boxes([0, 0]), Boxes([0, 1])])
+    check_boxes(Config(), [Boxes([0, 0]), Boxes([0, 1])])
     with pytest.raises(UserError, match='no image of train_dataloader'):
-        _check_boxes(Config(), [Boxes([0, 0]), Boxes([0])])
+        check_boxes(Config(), [Boxes([0, 0]), Boxes([0])])

@@ -1,5 +1,6 @@
 """What result files say, and what makes two configs the same."""
 
+import resource
 import statistics
 from dataclasses import replace
 
@@ -8,6 +9,7 @@ import pytest
 from mlp_backbones.apis import load_config
 from mlp_backbones.engine.hooks.result import Result, average
 from mlp_backbones.engine.provenance import command, commit, config_hash, machine, versions
+from mlp_backbones.errors import UserError
 from tests.conftest import ROOT
 
 CONFIGS = ROOT / 'configs'
@@ -60,3 +62,17 @@ def test_a_hash_stands_for_values_and_options():
 def test_an_alias_goes_by_the_name_of_its_recipe():
     alias, own = (load_config(name, CONFIGS) for name in ('convmlp_in1k', 'convmlp-m_300e_in1k'))
     assert alias.provenance == own.provenance and own.provenance.config == 'convmlp-m_300e_in1k'
+
+
+def test_a_full_disk_keeps_the_file_and_is_one_sentence(tmp_path):
+    path = tmp_path / 'result.json'
+    result(0, 50.0).write(path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(UserError) as refused:
+            result(1, 60.0).write(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(path) in str(refused.value)
+    assert Result.read(path).seeds == [0]

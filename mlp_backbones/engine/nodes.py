@@ -1,4 +1,4 @@
-"""Walks through the nested dicts and lists of a config."""
+"""Walk through the nested dicts and lists of a config."""
 
 from collections.abc import Iterator
 
