@@ -86,10 +86,10 @@ EOF
 if mmcv_works 2>/dev/null; then
     say "mmcv for $build is in place already"
 else
-    say "mmcv for $build: at once from pip's cache, else from source (5 to 13 minutes on 2 cores)"
+    say "mmcv for $build: at once from pip's cache, else from source (2 to 13 minutes on 2 cores)"
     install_mmcv
     if ! mmcv_works 2>/dev/null; then
-        say "pip's cached mmcv is of another torch or lacks CUDA: from source (5 to 13 minutes on 2 cores)"
+        say "pip's cached mmcv is of another torch or lacks CUDA: from source (2 to 13 minutes on 2 cores)"
         install_mmcv --no-cache-dir
         mmcv_works || die "mmcv was built but does not work for $build."
     fi

@@ -42,7 +42,7 @@ def main() -> None:
             writer.writerows([name, *args.size, part, *asdict(count).values()] for part, count in found.items())
     else:
         table = Table('name', 'part', title='x'.join(map(str, args.size)))
-        for column in ('parameters', 'multiply-adds', 'activations'):
+        for column in ('parameters', 'MACs', 'activations'):
             table.add_column(column, justify='right')
         for name, found in counts.items():
             for part, count in found.items():

@@ -197,6 +197,8 @@ def _drawing_hook(config: Config, scope: str) -> ConfigDict:
 def _options(kind: type[Options], order: tuple[str, ...], args: tuple, kwargs: dict) -> Options:
     if len(args) == 1 and isinstance(args[0], Options):
         return replace(args[0], **kwargs)
+    if len(args) > len(order):
+        raise TypeError(f'{len(args)} options are given, expected at most {len(order)}: {", ".join(order)}')
     return kind(**dict(zip(order, args, strict=False)), **kwargs)
 
 

@@ -30,10 +30,11 @@ Every config with the results that are known for it, from the metafiles beside t
 `python -m mlp_backbones zoo --format markdown`, which also filters, sorts, and writes CSV and JSON.
 
 A table holds what can be compared: one data set, one head, one way of training (one scale or several) and of testing
-(one scale, or several scales with flips). Schedules differ inside a table, so mind that column. Parameters and
-multiply-adds are of the whole model and counted here, at the size (height x width) in their row. Metrics are in
-percent. A result is reported by a source, whose number leads to the list below the table, or was trained here, or is
-of official weights evaluated here. "No published result" marks a config for which nobody has reported any.
+(one scale, or several scales with flips). Schedules differ inside a table, so check that column. Parameters and MACs
+(multiply-accumulate operations) are of the whole model, counted by this package at the size (height x width) in the
+row. Metrics are in percent. A result is reported by a source, whose number leads to the list below the table, or was
+trained with this package, or is of official weights evaluated with it. "No published result" marks a config for which
+nobody has reported any.
 """
 
 
@@ -52,7 +53,7 @@ class Row:
         backbone: variant, as in :func:`mlp_backbones.list_backbones`, or a slim one.
         schedule: length of training.
         parameters: of the whole model.
-        macs: multiply-adds of the whole model, for one image of ``size``.
+        macs: multiply-accumulate operations of the whole model, for one image of ``size``.
         size: (H, W) of the image, in pixels.
         metrics: in percent, by name; empty where no result is known.
         state: 'reported', 'official weights evaluated here', 'trained here' or 'no published result'.
@@ -266,7 +267,7 @@ def _title(key: tuple[str, str, str, str]) -> str:
 
 
 def _columns(rows: list[Row]) -> list[str]:
-    return ['config', 'schedule', 'parameters', 'multiply-adds', 'size', *_metrics(rows), 'state']
+    return ['config', 'schedule', 'parameters', 'MACs', 'size', *_metrics(rows), 'state']
 
 
 def _cells(row: Row, rows: list[Row], sources: dict[str, int]) -> list[str]:

@@ -97,7 +97,7 @@ def _chosen_experts(x: Tensor, weights: Tensor, chosen: Tensor, *parameters: Ten
         # Counts would be numbers in the graph, which are those of one image.
         parts = [x[(choice == expert).nonzero().squeeze(1) // top_k] for expert in range(num_experts)]
     elif choice.is_meta:
-        # No vector has values where multiply-adds are counted; whichever experts map them, the sum is the same.
+        # No vector has values where MACs are counted; whichever experts map them, the sum is the same.
         parts = x[order // top_k].split([len(choice)] + [0] * (num_experts - 1))
     else:
         parts = x[order // top_k].split(choice.bincount(minlength=num_experts).tolist())

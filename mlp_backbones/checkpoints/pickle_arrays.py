@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import printable
-from .pickle_limits import MAX_EXPANDED, BrokenFileError, Limits, UnsafeFileError, is_count, is_shape, shape_text
+from .pickle_limits import (
+    MAX_EXPANDED,
+    BrokenFileError,
+    Limits,
+    UnsafeFileError,
+    is_count,
+    is_own,
+    is_shape,
+    shape_text,
+)
 
 # The arguments of these functions come from a file: their types are what the functions check.
 
@@ -34,11 +43,6 @@ class Storage:
 
 class PendingArray:
     """An array that has no values yet."""
-
-
-def is_own(value: object, *kinds: type) -> bool:
-    """Whether a value is of one of these classes, by name: after a reload of this module there are two of each."""
-    return (type(value).__module__, type(value).__name__) in {(kind.__module__, kind.__name__) for kind in kinds}
 
 
 # Tensors

@@ -103,3 +103,8 @@ def is_shape(value: object) -> bool:
 def shape_text(shape: tuple) -> str:
     """A shape for messages."""
     return printable(' x '.join(f'{n:,}' for n in shape) or 'no dimensions', 80)
+
+
+def is_own(value: object, *kinds: type) -> bool:
+    """Whether a value is of one of these classes, by name: after a reload of its module there are two of each."""
+    return (type(value).__module__, type(value).__name__) in {(kind.__module__, kind.__name__) for kind in kinds}

@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 import torch
 
 from ..errors import printable
-from .pickle_arrays import PendingArray, Storage, is_own
-from .pickle_limits import MAX_DEPTH, MAX_NODES, BrokenFileError, Limits, UnsafeFileError, is_count
+from .pickle_arrays import PendingArray, Storage
+from .pickle_limits import MAX_DEPTH, MAX_NODES, BrokenFileError, Limits, UnsafeFileError, is_count, is_own
 from .pickle_names import STORAGES, Name, check_key, find, set_state
 
 _MAX_OPCODES = 4_000_000  # the largest state dict that a backbone can load takes about a tenth
@@ -155,7 +155,7 @@ class Unpickler:
                 item = item.value
             else:
                 size += 1
-                alien = item if isinstance(item, Name) else alien
+                alien = item if is_own(item, Name) else alien
             values.append(item)
         if depth > MAX_DEPTH:
             raise UnsafeFileError(f'its objects are nested more than {MAX_DEPTH} levels deep')
@@ -273,7 +273,7 @@ class Unpickler:
 
     def _reduce(self) -> None:
         args, function = self._pop_count(1)[0], self._pop()
-        if not isinstance(function, Name):
+        if not is_own(function, Name):
             raise UnsafeFileError(f'it calls a {type(function).__name__}, which is data')
         if type(args) is not _Node or type(args.value) is not tuple:
             raise BrokenFileError(f'it calls {function.name} without a tuple of arguments')
@@ -286,7 +286,7 @@ class Unpickler:
         if type(pid) is not tuple or len(pid) not in (5, 6) or pid[0] != 'storage' or self.load_storage is None:
             raise BrokenFileError('it refers to storages in an unknown way')
         _, kind, key, location, numel, *view = pid
-        if not isinstance(kind, Name) or kind.name not in STORAGES:
+        if not is_own(kind, Name) or kind.name not in STORAGES:
             raise BrokenFileError('it names a storage without a type')
         if type(key) is not str or type(location) is not str or not is_count(numel):
             raise BrokenFileError('it names a storage without a key, a device or a size')
@@ -306,8 +306,8 @@ class Unpickler:
         node.value = set_state(self.limits, node.value, state)
 
 
-def _check_data(alien: object) -> None:
-    if isinstance(alien, Name):
+def _check_data(alien: Any) -> None:
+    if is_own(alien, Name):
         raise UnsafeFileError(f'it holds {alien.name} itself, which is not data')
     if alien is not None:
         raise BrokenFileError('it holds an array without values, or a storage without a tensor')

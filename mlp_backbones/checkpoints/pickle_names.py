@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import printable
 from . import pickle_arrays as arrays
-from .pickle_limits import BrokenFileError, Limits, UnsafeFileError, is_count
+from .pickle_limits import BrokenFileError, Limits, UnsafeFileError, is_count, is_own
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _config_dict(limits: Limits, items: Any = ()) -> ConfigDict:
 
 
 def _default_dict(_: Limits, factory: Any = None) -> defaultdict:
-    if factory is not None and not (isinstance(factory, Name) and factory.kind in _FACTORIES):
+    if factory is not None and not (is_own(factory, Name) and factory.kind in _FACTORIES):
         raise UnsafeFileError('it holds a defaultdict that could run code')
     return defaultdict(factory and factory.kind)
 
@@ -227,9 +227,9 @@ def _device(_: Limits, kind: Any, index: Any = None) -> torch.device:
 
 
 def _typed_tensor(limits: Limits, function: Any, kind: Any, args: Any, state: Any) -> Tensor:
-    if not isinstance(function, Name) or function.build not in _TENSOR_FUNCTIONS:
+    if not is_own(function, Name) or function.build not in _TENSOR_FUNCTIONS:
         raise UnsafeFileError('it makes a tensor by other means than those of torch.save')
-    if not isinstance(kind, Name) or kind.kind not in (Tensor, nn.Parameter) or type(args) is not tuple:
+    if not is_own(kind, Name) or kind.kind not in (Tensor, nn.Parameter) or type(args) is not tuple:
         raise UnsafeFileError('it makes a tensor of a class that is not a tensor')
     tensor: Any = function(limits, args)
     if kind.kind is nn.Parameter and not isinstance(tensor, nn.Parameter):
@@ -240,7 +240,7 @@ def _typed_tensor(limits: Limits, function: Any, kind: Any, args: Any, state: An
 
 
 def _array(_: Limits, kind: Any, shape: Any, code: Any) -> arrays.PendingArray:
-    if not isinstance(kind, Name) or kind.kind is not np.ndarray:
+    if not is_own(kind, Name) or kind.kind is not np.ndarray:
         raise UnsafeFileError('it makes an array of a class that is not an array')
     return arrays.PendingArray()
 
@@ -260,7 +260,7 @@ def _history_buffer(limits: Limits) -> HistoryBuffer:
 
 
 def _method(_: Limits, thing: Any, name: Any) -> Method:
-    if not isinstance(thing, Name) or thing.kind is not HistoryBuffer or type(name) is not str:
+    if not is_own(thing, Name) or thing.kind is not HistoryBuffer or type(name) is not str:
         raise UnsafeFileError('it asks for builtins.getattr, which could run code; nothing of it was run')
     return Method()
 

@@ -15,7 +15,7 @@ from mlp_backbones.backbones import FAMILIES
 
 
 def counted_by_mmengine(model, size):
-    """(parameters, multiply-adds, activations) of convolutions and linear maps."""
+    """(parameters, MACs, activations) of convolutions and linear maps."""
     x = torch.randn(1, 3, *size)
     flops, activations = (kind(model, x).unsupported_ops_warnings(False) for kind in (FlopAnalyzer, ActivationAnalyzer))
     by_operator = flops.uncalled_modules_warnings(False).by_operator()

@@ -33,7 +33,7 @@ METAFILES = [yaml.safe_load((ROOT / path).read_text()) for path in INDEX]
 COLLECTIONS = [collection['Name'] for metafile in METAFILES for collection in metafile['Collections']]
 MODELS_BY_NAME = {model['Name']: model for metafile in METAFILES for model in metafile['Models']}
 
-# Printed figures that rounding alone, or cutting off, takes further than 1 % (parameters) or 3 % (multiply-adds) from
+# Printed figures that rounding alone, or cutting off, takes further than 1 % (parameters) or 3 % (MACs) from
 # ours.
 ROUNDED = {
     ('asmlp-t_300e_in1k', 'Parameters'): '28.28 is printed 28',

@@ -247,7 +247,7 @@ def test_export_of_a_variant_and_of_a_segmentor(tmp_path, run_here):
         export_graph(pools, tmp_path / 'open.onnx', size=(64, 64))
     assert not (tmp_path / 'open.onnx').exists()
     done = run_here('tools/export.py', 'cyclemlp_maskrcnn_digits', tmp_path / 'detector.onnx')
-    assert done.returncode == 1 and 'MaskRCNN, which is no segmentor: export its --backbone alone' in done.stdout
+    assert done.returncode == 1 and 'MaskRCNN' in done.stdout and '--backbone' in done.stdout
     done = run_here('tools/export.py', 'cyclemlp_maskrcnn_digits', tmp_path / 'net.pt', '--backbone')
     assert done.returncode == 1 and "suffix '.pt': name a file that ends in .onnx or .pt2" in done.stdout
 
