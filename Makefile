@@ -27,7 +27,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --d
 test: $(STAMP)  ## run all tests but those in a browser
 	$(PYTEST) -m 'not browser'
 
-test-fast: $(STAMP)  ## run the fast tests (three minutes on two cores)
+test-fast: $(STAMP)  ## run the fast tests (3 to 4 minutes on two cores)
 	$(PYTEST) -m 'not browser and not slow'
 
 test-browser: $(STAMP)  ## test the leaderboard page in Chromium (as root, installs Debian's chromium if it is missing)

@@ -7,8 +7,9 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+# Before: today, one or several with spaces between.
 MODULES = {
-    'mlp_backbones.engine.config': 'mlp_backbones.apis.config',
+    'mlp_backbones.engine.config': 'mlp_backbones.apis.config mlp_backbones.apis.prepare',
     'mlp_backbones.engine.export': 'mlp_backbones.apis.export',
     'mlp_backbones.engine.infer': 'mlp_backbones.apis.inference',
     'mlp_backbones.engine.report': 'mlp_backbones.apis.report',
@@ -17,8 +18,9 @@ MODULES = {
     'mlp_backbones.engine.complexity': 'mlp_backbones.analysis.complexity',
     'mlp_backbones.engine.model_complexity': 'mlp_backbones.analysis.complexity',
     'mlp_backbones.engine.similarity': 'mlp_backbones.analysis.similarity',
-    'mlp_backbones.engine.progress': 'mlp_backbones.engine.runner',
-    'mlp_backbones.engine.resume': 'mlp_backbones.engine.hooks.interrupt',
+    'mlp_backbones.engine.progress': 'mlp_backbones.engine.runner mlp_backbones.engine.hooks.progress',
+    'mlp_backbones.engine.resume': 'mlp_backbones.engine.hooks.interrupt mlp_backbones.engine.loops '
+    'mlp_backbones.engine.state',
     'mlp_backbones.factory': 'mlp_backbones.backbones.builders',
     'mlp_backbones.hooks': 'mlp_backbones.engine.hooks.auxiliary_loss',
     'mlp_backbones.optim': 'mlp_backbones.engine.optimizers',
@@ -44,8 +46,15 @@ class _Finder(MetaPathFinder, Loader):
         return ModuleType(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        today = import_module(MODULES[module.__name__])
-        module.__getattr__ = lambda name: getattr(today, name)  # type: ignore[method-assign]
+        parts = [import_module(name) for name in MODULES[module.__name__].split()]
+
+        def find(name: str) -> object:
+            for part in parts:
+                if hasattr(part, name):
+                    return getattr(part, name)
+            raise AttributeError(f'module {module.__name__} has no attribute {name!r}')
+
+        module.__getattr__ = find  # type: ignore[method-assign]
 
 
 def engine_name(name: str) -> object:
