@@ -1,12 +1,13 @@
 # Targets with a line each: make
 VENV ?= .venv
 PYTHON ?= python3
+OPENMMLAB ?= .venv-openmmlab
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 CONFIG := configs/cyclemlp_maskrcnn_digits.py
 WORK := work_dirs/demo
 
-.PHONY: help setup demo test test-fast test-browser docs docs-fast leaderboard-digits lint format clean
+.PHONY: help setup demo test test-fast test-openmmlab test-browser docs docs-fast leaderboard-digits lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -22,13 +23,19 @@ demo: $(STAMP)  ## train, test and show a small Mask R-CNN on drawn digits
 	$(BIN)/python tools/report.py $(WORK)
 
 # A process per core, of one thread each: most tests have no use for a second.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+PYTEST_OPTIONS := -n auto --maxprocesses 4 --dist worksteal
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 test: $(STAMP)  ## run all tests but those in a browser
 	$(PYTEST) -m 'not browser'
 
 test-fast: $(STAMP)  ## run the fast tests (3 to 4 minutes on two cores)
 	$(PYTEST) -m 'not browser and not slow'
+
+# Without what needs a newer torch, and the rooms that do not depend on mm libraries or torch.
+test-openmmlab: $(OPENMMLAB)/.stamp  ## test with the original OpenMMLab line and torch 2.1, in .venv-openmmlab
+	OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest $(PYTEST_OPTIONS) -m 'not browser and not torch26' \
+		--ignore tests/benchmarks --ignore tests/docs
 
 test-browser: $(STAMP)  ## test the leaderboard page in Chromium (as root, installs Debian's chromium if it is missing)
 	@bash requirements/chromium.sh
@@ -58,8 +65,12 @@ clean:  ## remove what runs and builds made; .venv stays
 	find . -path './.venv*' -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # The stamp is written last, so that a set-up that failed or was interrupted is taken up again.
-$(STAMP): requirements/lock.txt requirements/openmmlab.txt requirements/install.sh pyproject.toml
+$(STAMP): requirements/lock.txt requirements/install.sh pyproject.toml
 	PYTHON="$(PYTHON)" bash requirements/install.sh "$(VENV)"
+	@touch $@
+
+$(OPENMMLAB)/.stamp: requirements/openmmlab.txt requirements/install.sh pyproject.toml
+	PYTHON="$(PYTHON)" bash requirements/install.sh "$(OPENMMLAB)" requirements/openmmlab.txt
 	@touch $@
 
 # It counts for nothing where the environment's Python is gone.

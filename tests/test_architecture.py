@@ -12,7 +12,7 @@ PACKAGE = Path(mlp_backbones.__file__).parent
 # From the ground up.
 FLOORS = (
     {'version', 'errors', 'moved'},
-    {'files', 'registry'},
+    {'compat', 'files', 'registry'},
     {'ops'},
     {'layers'},
     {'checkpoints'},

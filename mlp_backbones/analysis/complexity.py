@@ -8,10 +8,11 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import FlopCounterMode
 
 from ..apis.config import model_config
 from ..backbones import build_backbone, build_classifier
+from ..compat import flop_registry
 
 
 @dataclass(frozen=True)

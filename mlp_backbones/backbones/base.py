@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from ..compat import is_compiling, log_untested
 from ..errors import printable
 from ..layers import DropPath, Mlp
 from ..ops import active_backends, contiguous, fx_leaf, is_captured, is_transformed, memory_format
@@ -72,9 +73,7 @@ class Stage(nn.Module):
             captured = is_transformed() or isinstance(x, torch.fx.Proxy)
             if self.with_cp and torch.is_grad_enabled() and not captured:
                 # A compiled graph leaves the state of the block alone by itself, and takes no such contexts.
-                options: Any = (
-                    {} if torch.compiler.is_compiling() else dict(context_fn=partial(_checkpoint_contexts, block))
-                )
+                options: Any = {} if is_compiling() else dict(context_fn=partial(_checkpoint_contexts, block))
                 x = cast(Tensor, checkpoint(block, x, use_reentrant=False, **options))
             else:
                 x = block(x)
@@ -126,7 +125,10 @@ def _check_image(x: Tensor, family: str, channels: int, operators: tuple[str, ..
         )
     if not x.is_floating_point():
         raise ValueError(f'{family} takes images of floating-point numbers, got {x.dtype}: normalise them first')
-    if operators and not torch.compiler.is_compiling():
+    if is_compiling():
+        return
+    log_untested()
+    if operators:
         _log_backends(x.device.type, operators)
 
 
@@ -305,7 +307,7 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         The outputs are contiguous, or in ``torch.channels_last`` where the image is.
         """
         _check_image(x, type(self).__name__, self.in_channels, self.operators)
-        if not torch.compiler.is_compiling():
+        if not is_compiling():
             self._warn_of_missing_weights()
         layout = _memory_format(x)
         inner = self.memory_format if torch.is_grad_enabled() else self.inference_format or self.memory_format

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..compat import is_compiling
 from ..layers import ConvEmbed, DropPath, LayerNorm2d, Mlp, build_norm, fold_norm_after
 from ..ops import pad_to_multiple
 from ..registry import register_family
@@ -50,7 +51,7 @@ class Tokenizer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.block(x)
-        if torch.compiler.is_compiling():
+        if is_compiling():
             # Pooling an odd side would fix its parity in the graph. No maximum sees a zero more: there was a ReLU.
             x = pad_to_multiple(x, 2)
         return F.max_pool2d(x, 3, 2, 1)

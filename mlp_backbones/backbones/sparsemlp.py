@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..compat import is_compiling
 from ..layers import DropPath, Mlp
 from ..ops import fx_leaf, gelu, is_transformed, on_native_grid
 from ..registry import register_family
@@ -76,7 +77,7 @@ class Experts(nn.Module):
         if self.training:
             self.imbalance = _imbalance(logits, noisy, gates, self.top_k)
         weights = weights.to(x.dtype)
-        if torch.compiler.is_compiling() or is_transformed():
+        if is_compiling() or is_transformed():
             return self._all_experts(x, torch.zeros_like(gates, dtype=x.dtype).scatter(1, chosen, weights))
         return _chosen_experts(x, weights, chosen, self.fc1, self.bias1, self.fc2, self.bias2)
 
@@ -272,7 +273,7 @@ class SparseMLP(MLPMixer):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         outputs = super().forward(x)
-        if self.training and torch.is_grad_enabled() and self.auxiliary_weight and not torch.compiler.is_compiling():
+        if self.training and torch.is_grad_enabled() and self.auxiliary_weight and not is_compiling():
             if self._loss_waits and not self._said:
                 self._said = True
                 print_log(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..compat import is_compiling
 from ..layers import LayerNorm2d, PatchEmbed, PatchMerging, init_pointwise
 from ..ops import crop, fx_leaf, spatial_shape, sym_max
 from ..registry import register_family
@@ -69,7 +70,7 @@ def _cut(x: Tensor, heads: int, size: int, shifted: bool) -> Tensor:
     """``[B, C, H, W]`` to windows ``[1, heads * M * M, N]``, with N channels of a head in all windows of all images."""
     (height, width), ((top, rows), (left, columns)) = spatial_shape(x), _windows(x, size, shifted)
     zeros = left, columns * size - left - width, top, rows * size - top - height
-    if torch.compiler.is_compiling() or any(zeros):
+    if is_compiling() or any(zeros):
         x = F.pad(x, zeros)
     windows = x.permute(0, 2, 3, 1).unflatten(3, (heads, -1)).unflatten(2, (columns, size))
     windows = windows.unflatten(1, (rows, size)).permute(5, 2, 4, 0, 1, 3, 6)
@@ -102,7 +103,7 @@ def _windows_along(side: int, size: int, shifted: bool) -> tuple[int, int]:
     # Without a branch, which would fix the size in a traced graph.
     longer = 1 - sym_max(2 - count, 0)
     # In a traced graph a window more in any case: a maximum in its sizes keeps torch.compile busy for minutes.
-    return longer * (size - size // 2), count + (1 if torch.compiler.is_compiling() else longer)
+    return longer * (size - size // 2), count + (1 if is_compiling() else longer)
 
 
 @register_family

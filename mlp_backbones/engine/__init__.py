@@ -8,12 +8,13 @@ from .hooks.interrupt import InterruptHook
 from .hooks.progress import ProgressHook
 from .hooks.result import ResultHook
 from .loops import ResumableEpochLoop, ResumableIterLoop
-from .optimizers import LayerDecayOptimWrapperConstructor
+from .optimizers import FusedAdamW, LayerDecayOptimWrapperConstructor
 from .runner import TerminalRunner, build_runner
 
 __all__ = [
     'AuxiliaryLossHook',
     'ClassesHook',
+    'FusedAdamW',
     'InterruptHook',
     'KeepingCheckpointHook',
     'LayerDecayOptimWrapperConstructor',

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from ..compat import TORCH
 from .capture import is_captured, is_transformed
 
 # The first implementation is the definition, which the others are tested against; the later ones are faster where they
@@ -92,6 +93,8 @@ def select_implementation(op: str, x: Tensor, folding_pays: bool = False) -> str
 def _check(name: str, device: str | None = None) -> None:
     if name not in NAMES:
         raise ValueError(f'unknown backend {name!r} (use_backend, {VARIABLE}): choose one of {", ".join(NAMES)}')
+    if name == 'triton' and TORCH < (2, 4):
+        raise RuntimeError(f'the backend triton needs torch 2.4 or newer, and this is torch {torch.__version__}')
     if name == 'triton' and find_spec('triton') is None:
         raise RuntimeError('the backend triton needs the package triton, which is not installed: `pip install triton`')
     if name == 'triton' and device not in (None, 'cuda') and os.environ.get('TRITON_INTERPRET') != '1':

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from ..compat import is_compiling
+
 
 def is_captured() -> bool:
     """Return whether this call is captured as a graph, by torch.compile, torch.export or torch.jit.trace."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return is_compiling() or torch.jit.is_tracing()
 
 
 def is_transformed() -> bool:
@@ -19,7 +21,7 @@ def is_transformed() -> bool:
 
     These know torch's own operators, not every memory format, in-place operator and autograd.Function.
     """
-    if torch.compiler.is_compiling():
+    if is_compiling():
         return False  # Dynamo traces transforms itself, and cannot trace these questions
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 

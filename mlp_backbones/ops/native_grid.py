@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..compat import is_compiling
 from .capture import fx_leaf
 from .tensors import crop, pad_to_multiple, spatial_shape
 
@@ -63,4 +64,4 @@ def _from_native(mixed: Tensor, x: Tensor, grid: int, rule: str) -> Tensor:
 
 
 def _is_native(x: Tensor, grid: int) -> bool:
-    return not torch.compiler.is_compiling() and all(side == grid for side in spatial_shape(x))
+    return not is_compiling() and all(side == grid for side in spatial_shape(x))

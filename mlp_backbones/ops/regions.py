@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..compat import is_compiling, is_dynamo_compiling
 from .adjoint import apply_linear
 from .capture import fx_leaf, is_captured, is_transformed
 from .tensors import memory_format
@@ -250,7 +251,7 @@ def _mod_static(step: int, length: int) -> int:
 
 def _is_exporting() -> bool:
     # torch.compiler.is_exporting() is true in compilation, too.
-    return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+    return is_compiling() and not is_dynamo_compiling()
 
 
 def _wrap(index: Tensor, length: int) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..compat import autocast_dtype, is_compiling, is_dynamo_compiling
 from .capture import fx_leaf, is_captured, is_transformed
 
 
@@ -28,10 +29,8 @@ def autocast_once(x: Tensor) -> Tensor:
         float64, which autocast does not change.
     """
     # A compiler shares the casts by itself.
-    if torch.compiler.is_compiling() or not torch.amp.is_autocast_available(device := x.device.type):
-        return x
-    casts = torch.is_autocast_enabled(device) and x.dtype != torch.float64
-    return x.to(torch.get_autocast_dtype(device)) if casts else x
+    dtype = None if is_compiling() or x.dtype == torch.float64 else autocast_dtype(x.device.type)
+    return x if dtype is None else x.to(dtype)
 
 
 @fx_leaf
@@ -61,7 +60,7 @@ def spatial_shape(x: Tensor) -> Sequence[int]:
 def sym_max(a: int, b: int) -> int:
     """Return the maximum of two sizes, which may be symbols of a traced graph."""
     # Dynamo supports max of symbols, but not torch.sym_max of numbers; exporters fix sizes at max.
-    return max(a, b) if torch.compiler.is_dynamo_compiling() else cast(int, torch.sym_max(a, b))
+    return max(a, b) if is_dynamo_compiling() else cast(int, torch.sym_max(a, b))
 
 
 @fx_leaf
@@ -77,7 +76,7 @@ def pad_end(x: Tensor, rows: int, columns: int) -> Tensor:
         ``[B, C, H + rows, W + columns]``; ``x`` itself where there is nothing to pad.
     """
     # In a traced graph the amounts are symbols; a comparison would fix the size of the image.
-    if torch.compiler.is_compiling() or rows or columns:
+    if is_compiling() or rows or columns:
         return F.pad(x, (0, columns, 0, rows))
     return x
 
@@ -85,7 +84,7 @@ def pad_end(x: Tensor, rows: int, columns: int) -> Tensor:
 @fx_leaf
 def crop(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """Crop ``[B, C, H, W]`` to ``height`` rows from ``top`` on and ``width`` columns from ``left`` on."""
-    if torch.compiler.is_compiling():
+    if is_compiling():
         # A slice checks its memory layout, which would fix sizes in a traced graph.
         rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
         return x.index_select(2, top + rows).index_select(3, left + columns)

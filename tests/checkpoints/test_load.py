@@ -312,7 +312,12 @@ def test_a_network_that_awaits_its_weights_warns_once(tmp_path):
         warnings.simplefilter('error')
         for quiet in (net, loaded, filled, source):
             quiet(image)
-        torch.export.export(slim('HireMLP', init_cfg=init_cfg).eval(), (image,))
+
+
+@pytest.mark.torch26
+def test_a_network_that_awaits_its_weights_exports():
+    init_cfg = dict(type='Pretrained', checkpoint='a.pth')
+    torch.export.export(slim('HireMLP', init_cfg=init_cfg).eval(), (torch.randn(1, 3, 64, 64),))
 
 
 def test_load_trained_looks_at_types_and_changes_nothing_when_it_fails(tmp_path):

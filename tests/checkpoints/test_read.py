@@ -410,7 +410,7 @@ def test_a_file_without_permission_is_one_sentence(tmp_path):
     done = run(
         '-c',
         f"""
-import os
+import os, torch._dynamo  # which torch 2.1 imports late, and which makes a folder
 from mlp_backbones.checkpoints import CheckpointError, read_checkpoint
 if os.getuid() == 0:
     os.seteuid(65534)  # root may read all files

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from mlp_backbones.ops import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
+from tests.ops.compiling import pretend_compiling
 
 
 def fold_step_by_step(x, region_size, step, dim):
@@ -83,7 +84,7 @@ def test_the_form_for_exporters_is_the_same(size, region_size, step, dim):
     x = torch.randn(size, dtype=torch.float64)
     folded = fold_regions(x, region_size, step, dim)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.compiler, 'is_compiling', lambda: True)
+        pretend_compiling(patch)
         assert torch.equal(fold_regions(x, region_size, step, dim), folded)
         assert torch.equal(unfold_regions(folded, region_size, step, dim, x.shape[dim]), x)
         assert torch.equal(fold_regions(x, region_size, step, dim), folded)

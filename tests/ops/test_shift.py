@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlp_backbones.ops import axial_shift, cycle_linear, cycle_shift
+from tests.ops.compiling import pretend_compiling
 
 
 def cycle_linear_by_index(x, weight, bias, step_size, dim):
@@ -117,7 +118,7 @@ def test_the_form_for_compilers_and_exporters_is_the_same(size, steps, dim):
     for shift in (cycle_shift, axial_shift):
         expected = shift(x, steps, dim)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(torch.compiler, 'is_compiling', lambda: True)
+            pretend_compiling(patch)
             got = shift(x, steps, dim)
         assert torch.equal(got, expected)
         direction = torch.randn_like(got)

@@ -4,13 +4,21 @@ They take CUDA tensors, and CPU ones where the environment held ``TRITON_INTERPR
 Without triton this package can be imported, and its functions say what is missing.
 """
 
+from ...compat import require
+from ...errors import UserError
+
 try:
+    require((2, 4), 'mlp_backbones.ops.triton')
     import triton  # noqa: F401
-except ImportError as error:
-    _cause = error
+except (ImportError, UserError) as error:
+    _reason = (
+        str(error)
+        if isinstance(error, UserError)
+        else ('mlp_backbones.ops.triton needs the package triton: pip install triton')
+    )
 
     def _missing(*args: object, **kwargs: object) -> None:
-        raise ImportError('mlp_backbones.ops.triton needs the package triton: pip install triton') from _cause
+        raise ImportError(_reason)
 
     shift_linear = group_norm_gelu = cycle_offsets = axial_offsets = _missing
 else:
