@@ -13,12 +13,15 @@ except ModuleNotFoundError as error:
 from . import backbones, checkpoints, ops
 from .backbones import *  # noqa: F403  # the families
 from .backbones import build_backbone, build_classifier, list_backbones
+from .compat import MMENGINE_READS_RUNNERS
 from .engine.optimizers import LayerDecayOptimWrapperConstructor
 from .moved import install
 from .registry import FAMILIES, MODELS
 from .version import __version__
 
 install()
+if not MMENGINE_READS_RUNNERS:
+    checkpoints.install_loader()
 
 __all__ = [
     *FAMILIES,

@@ -1,4 +1,4 @@
-"""Differences between versions of torch, from 2.1 on; no other module asks for a version.
+"""Differences between versions of torch (from 2.1 on) and of mmengine; no other module asks for a version.
 
 Source: the release notes of torch 2.1 to 2.11.
 """
@@ -7,6 +7,7 @@ from functools import cache
 
 import torch
 from mmengine.logging import print_log
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch.utils import flop_counter
 
 from .errors import UserError
@@ -18,6 +19,10 @@ OLDEST = TESTED[0]
 
 # Operators to functions that count their floating point operations; renamed in torch 2.2.
 flop_registry = getattr(flop_counter, 'flop_registry' if TORCH >= (2, 2) else 'flop_mapping')
+
+# Whether mmengine's own loader reads the checkpoints of its runners. From 2.6 on, torch.load refuses the log buffers in
+# them unless it is told otherwise; the original mmengine, up to 0.10.7, does not.
+MMENGINE_READS_RUNNERS = TORCH < (2, 6) or hasattr(mmengine_checkpoint, '_safe_torch_load')
 
 if TORCH >= (2, 3):
     is_compiling = torch.compiler.is_compiling

@@ -5,11 +5,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, load_checkpoint
 from mmengine.runner.checkpoint import _load_checkpoint_with_prefix
 from torch import nn
 
 from mlp_backbones.checkpoints import CheckpointError, install_loader
+from tests.conftest import run
 
 
 class Planted:
@@ -83,3 +85,20 @@ def test_names_of_a_model_zoo_are_looked_up(address, tmp_path, scheme):
 def test_an_unknown_name_of_a_model_zoo(scheme):
     with pytest.raises(CheckpointError, match=f'{scheme}://.*no_such_network'):
         CheckpointLoader.load_checkpoint(f'{scheme}://no_such_network')
+
+
+def test_any_mmengine_loads_what_its_runner_saved(tmp_path):
+    """The original mmengine fails with torch 2.6 and newer, unless this package is imported."""
+    buffer = HistoryBuffer()
+    buffer.update(1.5)
+    torch.save(
+        dict(state_dict=dict(w=torch.ones(2)), message_hub=dict(log_scalars=dict(loss=buffer))), tmp_path / 'a.pth'
+    )
+    script = f"""
+import mlp_backbones
+from mmengine.runner import CheckpointLoader
+loaded = CheckpointLoader.load_checkpoint({str(tmp_path / 'a.pth')!r}, map_location='cpu')
+print(loaded['state_dict']['w'].sum().item(), loaded['message_hub']['log_scalars']['loss'].current())
+"""
+    done = run('-c', script)
+    assert done.returncode == 0 and done.stdout.split()[-2:] == ['2.0', '1.5'], done.stdout
