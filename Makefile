@@ -34,7 +34,7 @@ test-fast: $(STAMP)  ## run the fast tests (3 to 4 minutes on two cores)
 
 # Without what needs a newer torch, and the rooms that do not depend on mm libraries or torch.
 test-openmmlab: $(OPENMMLAB)/.stamp  ## test with the original OpenMMLab line and torch 2.1, in .venv-openmmlab
-	OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest $(PYTEST_OPTIONS) -m 'not browser and not torch26' \
+	OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest $(PYTEST_OPTIONS) -m 'not browser and not newer' \
 		--ignore tests/benchmarks --ignore tests/docs
 
 test-browser: $(STAMP)  ## test the leaderboard page in Chromium (as root, installs Debian's chromium if it is missing)

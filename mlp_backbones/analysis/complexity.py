@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..apis.config import model_config
 from ..backbones import build_backbone, build_classifier
-from ..compat import flop_registry
+from ..compat import flop_registry, require
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,11 @@ def count(model: nn.Module, size: tuple[int, int], parts: dict[str, str]) -> dic
 
     Returns:
         Counts of 'all', of the parts, and of the 'rest', which belongs to none of them.
+
+    Raises:
+        UserError: with torch 2.1, which counts only whole models.
     """
+    require((2, 2), 'the count by parts')
     macs, activations = FlopCounterMode(display=False), FlopCounterMode(display=False, custom_mapping=_OUTPUTS)
     with torch.no_grad(), macs, activations:
         model(torch.empty(1, 3, *size, device=next(model.parameters()).device))

@@ -54,12 +54,12 @@ def export_graph(
     if not path.parent.is_dir():
         raise UserError(f'{path}: the folder {path.parent} is missing; make it, or name a file elsewhere')
     check_target(path)
-    require((2, 6), 'export')
     if opset is not None and path.suffix == '.pt2':
         raise UserError(f'opset={opset}: {path} will hold no operators of ONNX; leave it out, or write .onnx')
     opset = 18 if opset is None else opset
     if opset < 18:
         raise UserError(f'opset={opset} is too old: the exporter of torch writes opset 18 and newer')
+    require((2, 6), 'export')
     model = model.eval()
     example = torch.randn(2, _channels(model), *size)
     remedy = '; try --static' if dynamic else ''

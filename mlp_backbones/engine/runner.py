@@ -157,4 +157,5 @@ def _join(launcher: str, env_cfg: dict) -> None:
             f'--launcher {launcher} needs GPUs, and torch sees none: tools/dist_train.sh starts processes on CPUs'
         )
     limit = env_cfg.get('dist_cfg', {}).get('timeout')
-    torch.distributed.init_process_group('gloo', timeout=limit and timedelta(seconds=limit))
+    options = {} if limit is None else dict(timeout=timedelta(seconds=limit))
+    torch.distributed.init_process_group('gloo', **options)

@@ -23,6 +23,7 @@ def counted_by_mmengine(model, size):
     return sum(p.numel() for p in model.parameters()), macs, activations.uncalled_modules_warnings(False).total()
 
 
+@pytest.mark.newer
 def test_resnet50():
     model = resnet50().eval()
     stages = {f'layer{i}': f'stage {i}' for i in range(1, 5)}
@@ -36,6 +37,7 @@ def test_resnet50():
     assert found['rest'].macs == 2048 * 1000
 
 
+@pytest.mark.newer
 @pytest.mark.parametrize('family', FAMILIES)
 def test_the_smallest_variant(family):
     name = next(name for name in mb.list_backbones() if name.startswith(family.lower()))
@@ -55,6 +57,7 @@ def test_the_smallest_variant(family):
     assert dense['norms'].macs == 0
 
 
+@pytest.mark.newer
 def test_formats_of_the_tool(run_here):
     command = ('tools/complexity.py', 'convmlp_s', '--size', 64, 96)
     counts = complexity_by_part('convmlp_s', (64, 96))

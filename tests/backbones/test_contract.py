@@ -230,7 +230,7 @@ def test_autocast_leaves_float64_alone(family):
 
 
 # torch 2.1 has only bf16 on CPUs.
-@pytest.mark.parametrize('dtype', [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.torch26)])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.newer)])
 def test_autocast_trains_close_to_float32(family, dtype):
     net = slim(family).train()
     x = image(2, 3, 64, 48)

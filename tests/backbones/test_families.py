@@ -226,7 +226,7 @@ def test_every_kind_of_wavemlp_fuses_without_changing_a_number(arch):
     assert bool(left) is (arch.get('mode') == 'depthwise')  # the 3x3 convolution pads what norm1 gives
 
 
-@pytest.mark.torch26
+@pytest.mark.newer
 def test_checkpointing_compiles():
     net = mb.HireMLP(dict(dims=DIMS, depths=(1, 1, 1, 1)), with_cp=True, out_indices=(0,)).double()
     twin = copy.deepcopy(net)

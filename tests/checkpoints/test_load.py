@@ -314,7 +314,7 @@ def test_a_network_that_awaits_its_weights_warns_once(tmp_path):
             quiet(image)
 
 
-@pytest.mark.torch26
+@pytest.mark.newer
 def test_a_network_that_awaits_its_weights_exports():
     init_cfg = dict(type='Pretrained', checkpoint='a.pth')
     torch.export.export(slim('HireMLP', init_cfg=init_cfg).eval(), (torch.randn(1, 3, 64, 64),))

@@ -174,6 +174,7 @@ def test_a_killed_process_and_a_stopped_job_are_resumed(folder):
         np.testing.assert_array_equal(broken, whole)
 
 
+@pytest.mark.newer  # torch 2.1 has FSDP only for GPUs
 def test_fsdp_has_the_loss_curve_of_one_process(folder):
     config = re.search(r'```python\n# fsdp\.py\n(.*?)```', PAGE.read_text(), re.DOTALL)[1]
     base = 'configs/cyclemlp_upernet_digits.py'

@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmengine._strategy import SingleDeviceStrategy
 from mmengine.config import Config
-from mmengine.evaluator import DumpResults
 from mmengine.model import BaseModel
+from mmengine.registry import MODELS
 
 from mlp_backbones.engine import build_runner
 from mlp_backbones.engine.data import DataError
@@ -16,6 +16,7 @@ from mlp_backbones.engine.hooks.checkpoint import WholeCheckpoints
 from mlp_backbones.errors import UserError
 
 
+@MODELS.register_module(name='NetOfTestRunner', force=True)
 class Net(BaseModel):
     def __init__(self):
         super().__init__()
@@ -29,12 +30,12 @@ def config(folder, **kwargs):
     loader = dict(batch_size=1, dataset=[0, 1], sampler=dict(type='DefaultSampler', shuffle=False))
     loader['collate_fn'] = dict(type='pseudo_collate')
     test = dict(test_dataloader=loader, test_cfg=dict())
-    return Config(dict(model=dict(type=Net), work_dir=str(folder), launcher='none', **{**test, **kwargs}))
+    return Config(dict(model=dict(type='NetOfTestRunner'), work_dir=str(folder), launcher='none', **{**test, **kwargs}))
 
 
 def test_predictions_are_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / 'out.pkl'
-    evaluator = dict(type=DumpResults, out_file_path=str(path))
+    evaluator = dict(type='DumpResults', out_file_path=str(path))
     build_runner(config(tmp_path, test_evaluator=evaluator, experiment_name='one')).test()
     written = path.read_bytes()
     assert len(pickle.loads(written)) == 2
@@ -51,7 +52,10 @@ def test_predictions_are_written_whole_or_not_at_all(tmp_path):
     assert not [*tmp_path.glob('*.partial')]
 
 
-@pytest.mark.parametrize('kind', ['SingleDeviceStrategy', SingleDeviceStrategy], ids=['name', 'class'])
+# The original mmengine logs the config, which it cannot do for classes.
+@pytest.mark.parametrize(
+    'kind', ['SingleDeviceStrategy', pytest.param(SingleDeviceStrategy, marks=pytest.mark.newer)], ids=['name', 'class']
+)
 def test_flexible_runner_checks_data_and_saves_whole(tmp_path, kind):
     pipeline = [dict(type='mmcv.LoadImageFromFile')]
     dataset = dict(type='mmpretrain.CustomDataset', data_prefix=str(tmp_path), ann_file='list.txt', pipeline=pipeline)

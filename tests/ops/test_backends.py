@@ -40,7 +40,7 @@ def test_what_cannot_run_is_an_error_and_not_a_slower_implementation():
         pass
 
 
-@pytest.mark.torch26
+@pytest.mark.newer
 def test_triton_runs_on_cuda_or_is_an_error():
     with ops.use_backend('triton'), pytest.raises(RuntimeError, match=r'CUDA.* cpu'):
         ops.select_implementation('axial_linear', torch.zeros(1, 8, 4, 4))

@@ -9,7 +9,7 @@ import torch
 
 from tests.conftest import ROOT, run
 
-pytestmark = [pytest.mark.slow, pytest.mark.torch26]
+pytestmark = [pytest.mark.slow, pytest.mark.newer]
 
 locked = pytest.mark.skipif(
     (platform.system(), platform.machine()) != ('Linux', 'x86_64'),

@@ -233,6 +233,7 @@ def test_help(tool, run_here):
     assert 'usage:' in done.stdout
 
 
+@pytest.mark.newer
 def test_export_of_a_variant_and_of_a_segmentor(tmp_path, run_here):
     onnx_file = tmp_path / 'net.onnx'
     done = run_here('tools/export.py', 'convmlp_s', onnx_file, '--size', '70', '90')
