@@ -1,5 +1,7 @@
 """Limits on what a pickle may ask for, in proportion to its size, and the errors of those that are exceeded."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import prod
 
 import numpy as np
@@ -22,6 +24,17 @@ class BrokenFileError(Exception):
 
 class UnsafeFileError(Exception):
     """A file asks for what is not allowed; the text is a clause without the file's name."""
+
+
+@contextmanager
+def broken_if_it_fails(clause: str) -> Iterator[None]:
+    """Raise BrokenFileError with this clause for any error inside but those of a file and a lack of memory."""
+    try:
+        yield
+    except (UnsafeFileError, BrokenFileError, MemoryError):
+        raise
+    except Exception as error:
+        raise BrokenFileError(clause) from error
 
 
 class Limits:
@@ -79,14 +92,11 @@ class Limits:
 
 def _weight(key: object, most: int) -> int:
     """What it costs to compare a key: its objects and hundreds of characters; counting ends above ``most``."""
-    weight = 1
-    if isinstance(key, str | bytes):
-        weight += len(key) // 100
-    elif isinstance(key, tuple | frozenset):
-        for item in key:
-            weight += _weight(item, most)
-            if weight > most:
-                break
+    weight = 1 + (len(key) // 100 if isinstance(key, str | bytes) else 0)
+    for item in key if isinstance(key, tuple | frozenset) else ():
+        if weight > most:
+            break
+        weight += _weight(item, most)
     return weight
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import printable
 from . import pickle_arrays as arrays
-from .pickle_limits import BrokenFileError, Limits, UnsafeFileError, is_count, is_own
+from .pickle_limits import BrokenFileError, Limits, UnsafeFileError, broken_if_it_fails, is_count, is_own
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Name:
     Attributes:
         name: module and name.
         build: our function for it, called with the limits and the arguments of the file. None: it must not be called.
-        kind: the class, if it may be the argument of another function. Default None.
-        takes_names: whether its arguments may hold names and storages, and not only data. Default False.
+        kind: the class, if it may be the argument of another function.
+        takes_names: whether its arguments may hold names and storages, and not only data.
     """
 
     name: str
@@ -37,21 +37,11 @@ class Name:
     takes_names: bool = False
 
     def __call__(self, limits: Limits, args: tuple) -> object:
-        """Build the object.
-
-        Raises:
-            UnsafeFileError: if it must not be called, or not with these arguments.
-            BrokenFileError: if the arguments do not fit.
-        """
         if self.build is None:
             raise UnsafeFileError(f'it calls {self.name}, which is only there as the name of a class')
         limits.copy(args)
-        try:
+        with broken_if_it_fails(f'it calls {self.name} with wrong arguments'):
             return self.build(limits, *args)
-        except (UnsafeFileError, BrokenFileError, MemoryError):
-            raise
-        except Exception as error:
-            raise BrokenFileError(f'it calls {self.name} with wrong arguments') from error
 
 
 class Method:
@@ -59,24 +49,21 @@ class Method:
 
 
 def find(module: str, name: str, is_outermost: bool) -> object:
-    """Find what stands for a name.
+    """Find what stands for a name: a :class:`Name`, or a type of numpy or torch, which is data.
 
     Args:
         module: of the name.
         name: within the module.
         is_outermost: whether the object with this name is the whole content of the file.
 
-    Returns:
-        A :class:`Name`, or a type of numpy or torch, which is data.
-
     Raises:
-        UnsafeFileError: if it is not allowed.
+        UnsafeFileError: if the name is not allowed.
     """
     # Python 2 named these modules and types so, and pickles of protocol 2 do to this day.
     module = {'__builtin__': 'builtins', 'copy_reg': 'copyreg'}.get(module, module)
+    if module == 'builtins':
+        name = {'xrange': 'range', 'long': 'int', 'unicode': 'str'}.get(name, name)
     full = f'{module}.{name}'
-    full = {'builtins.xrange': 'builtins.range', 'builtins.long': 'builtins.int'}.get(full, full)
-    full = 'builtins.str' if full == 'builtins.unicode' else full
     if full in NAMES:
         return NAMES[full]
     if full.startswith('mmengine.logging.history_buffer.HistoryBuffer.'):
@@ -98,10 +85,7 @@ def find(module: str, name: str, is_outermost: bool) -> object:
 
 
 def set_state(limits: Limits, value: object, state: Any) -> object:
-    """Fill an object after it was built, or build what takes its place.
-
-    Returns:
-        The object, or what takes its place.
+    """Fill an object after it was built; return it, or what takes its place.
 
     Raises:
         UnsafeFileError: if the state replaces more than data.
@@ -111,12 +95,8 @@ def set_state(limits: Limits, value: object, state: Any) -> object:
     fill = next((fill for kind, fill in _STATES.items() if isinstance(value, kind)), None)
     if fill is None:
         raise BrokenFileError(f'it changes a {type(value).__name__}, which has no state')
-    try:
+    with broken_if_it_fails(f'it gives a {type(value).__name__} a state that does not fit'):
         return fill(limits, value, state)
-    except (UnsafeFileError, BrokenFileError, MemoryError):
-        raise
-    except Exception as error:
-        raise BrokenFileError(f'it gives a {type(value).__name__} a state that does not fit') from error
 
 
 def check_key(target: dict, key: object) -> None:
@@ -128,8 +108,8 @@ def check_key(target: dict, key: object) -> None:
 # Containers. The arguments of these functions come from a file: their types are what the functions check.
 
 
-def _pairs(limits: Limits, items: Any = ()) -> dict:
-    """The dict, or what a list of pairs holds, as Python 2 saved ordered dicts."""
+def _dict_of(kind: type[dict], limits: Limits, items: Any = ()) -> dict:
+    """A dict, of a dict or of a list of pairs, as Python 2 saved ordered dicts."""
     if not isinstance(items, dict):
         if type(items) not in (list, tuple) or not all(
             type(pair) in (list, tuple) and len(pair) == 2 for pair in items
@@ -137,23 +117,13 @@ def _pairs(limits: Limits, items: Any = ()) -> dict:
             raise BrokenFileError('it holds a dict without pairs')
         if not all(type(key) in (str, int) for key, _ in items):
             raise BrokenFileError('it holds a dict with odd keys')
+    if kind is ConfigDict:
+        limits.make_large()
+    made = kind()
     for key in items if isinstance(items, dict) else (key for key, _ in items):
         limits.hash_key(key)
-    return dict(items)
-
-
-def _dict_of(kind: type[dict], limits: Limits, items: Any = ()) -> dict:
-    made = kind()
-    (OrderedDict if kind is OrderedDict else dict).update(made, _pairs(limits, items))
-    return made
-
-
-def _config_dict(limits: Limits, items: Any = ()) -> ConfigDict:
-    limits.make_large()
-    made, pairs = ConfigDict(), _pairs(limits, items)
-    for key in pairs:
         check_key(made, key)
-    dict.update(made, pairs)
+    (OrderedDict if kind is OrderedDict else dict).update(made, dict(items))
     return made
 
 
@@ -163,23 +133,13 @@ def _default_dict(_: Limits, factory: Any = None) -> defaultdict:
     return defaultdict(factory and factory.kind)
 
 
-def _deque(_: Limits, items: Any = (), maxlen: Any = None) -> deque:
-    if type(items) not in (list, tuple) or not (maxlen is None or is_count(maxlen)):
-        raise BrokenFileError('it holds a deque without items')
-    return deque(items, maxlen)
-
-
-def _collection(kind: type, _: Limits, items: Any = ()) -> Any:
-    if type(items) not in (list, tuple):
+def _collection(kind: Callable, limits: Limits, items: Any = (), *maxlen: Any) -> Any:
+    if type(items) not in (list, tuple) or not all(n is None or is_count(n) for n in maxlen):
         raise BrokenFileError(f'it holds a {kind.__name__} without items')
-    return kind(items)
-
-
-def _set(kind: type, limits: Limits, items: Any = ()) -> object:
-    made = _collection(tuple, limits, items)
-    for item in made:
-        limits.hash_key(item)
-    return kind(made)
+    if kind in (set, frozenset):
+        for item in items:
+            limits.hash_key(item)
+    return kind(items, *maxlen)
 
 
 # Text, numbers, times, paths
@@ -189,10 +149,6 @@ def _encode(_: Limits, text: Any, codec: Any) -> bytes:
     if type(text) is not str or codec not in ('latin1', 'latin-1'):
         raise BrokenFileError('it holds bytes in an unknown form')
     return text.encode('latin1')
-
-
-def _empty_bytes(_: Limits) -> bytes:
-    return b''
 
 
 def _byte_array(limits: Limits, data: Any = b'', codec: Any = 'latin-1') -> bytearray:
@@ -245,18 +201,9 @@ def _array(_: Limits, kind: Any, shape: Any, code: Any) -> arrays.PendingArray:
     return arrays.PendingArray()
 
 
-def _namespace(_: Limits) -> argparse.Namespace:
-    return argparse.Namespace()
-
-
-def _config(limits: Limits) -> Config:
+def _large(kind: Callable[[], object], limits: Limits) -> object:
     limits.make_large()
-    return Config()
-
-
-def _history_buffer(limits: Limits) -> HistoryBuffer:
-    limits.make_large()
-    return HistoryBuffer()
+    return kind()
 
 
 def _method(_: Limits, thing: Any, name: Any) -> Method:
@@ -308,11 +255,6 @@ def _fill_config(_: Limits, config: Config, state: Any) -> Config:
     return config
 
 
-def _keep(_: Limits, value: object, state: Any) -> object:
-    """Drop the flags of a config node of yacs, such as that it is frozen."""
-    return value
-
-
 _STATES: dict[type, Callable[..., object]] = {
     np.dtype: arrays.finish_dtype,
     arrays.PendingArray: arrays.finish_array,
@@ -320,7 +262,7 @@ _STATES: dict[type, Callable[..., object]] = {
     Tensor: _fill_attributes,
     HistoryBuffer: _fill_buffer,
     Config: _fill_config,
-    ConfigDict: _keep,
+    ConfigDict: lambda limits, value, state: value,  # flags of yacs, such as that the node is frozen
     OrderedDict: _fill_ordered,
 }
 
@@ -362,23 +304,22 @@ _TENSOR_KINDS = {
 }
 
 _FUNCTIONS: dict[str, Callable[..., object]] = {
-    'builtins.bytes': _empty_bytes,
+    'builtins.bytes': lambda limits: b'',
     'builtins.bytearray': _byte_array,
     '_codecs.encode': _encode,
     **{f'builtins.{kind.__name__}': partial(_number, kind) for kind in (complex, range, slice)},
     **{f'datetime.{kind.__name__}': partial(_number, kind) for kind in _TIMES},
-    'argparse.Namespace': _namespace,
-    'yacs.config.CfgNode': _config_dict,
-    'mmengine.config.config.ConfigDict': _config_dict,
-    'mmengine.config.config.Config': _config,
+    'argparse.Namespace': lambda limits: argparse.Namespace(),
+    **dict.fromkeys(('yacs.config.CfgNode', 'mmengine.config.config.ConfigDict'), partial(_dict_of, ConfigDict)),
+    'mmengine.config.config.Config': partial(_large, Config),
     'numpy.dtype': arrays.numpy_dtype,
     'torch.Size': arrays.torch_size,
     'torch.device': _device,
-    'torch._utils._rebuild_parameter': arrays.parameter,
-    'torch._utils._rebuild_parameter_with_state': arrays.parameter,
-    'torch._utils._rebuild_xla_tensor': arrays.device_tensor,
-    'torch._utils._rebuild_device_tensor_from_numpy': arrays.device_tensor,
-    'torch._utils._rebuild_device_tensor_from_cpu_tensor': arrays.device_tensor,
+    **{f'torch._utils._rebuild_parameter{end}': arrays.parameter for end in ('', '_with_state')},
+    **{
+        f'torch._utils._rebuild_{kind}': arrays.device_tensor
+        for kind in ('xla_tensor', 'device_tensor_from_numpy', 'device_tensor_from_cpu_tensor')
+    },
 }
 _FUNCTIONS_OF_NAMES: dict[str, Callable[..., object]] = {
     'builtins.getattr': _method,
@@ -399,11 +340,10 @@ for _module in ('pathlib', 'pathlib._local'):
 
 _CLASSES: dict[str, tuple[Callable[..., object] | None, type]] = {
     **{f'builtins.{kind.__name__}': (None, kind) for kind in (dict, int, float, str, bool)},
-    **{f'builtins.{kind.__name__}': (partial(_collection, kind), kind) for kind in (list, tuple)},
-    **{f'builtins.{kind.__name__}': (partial(_set, kind), kind) for kind in (set, frozenset)},
+    **{f'builtins.{kind.__name__}': (partial(_collection, kind), kind) for kind in (list, tuple, set, frozenset)},
     **{f'collections.{kind.__name__}': (partial(_dict_of, kind), kind) for kind in (OrderedDict, Counter)},
-    'collections.deque': (_deque, deque),
-    'mmengine.logging.history_buffer.HistoryBuffer': (_history_buffer, HistoryBuffer),
+    'collections.deque': (partial(_collection, deque), deque),
+    'mmengine.logging.history_buffer.HistoryBuffer': (partial(_large, HistoryBuffer), HistoryBuffer),
     'numpy.ndarray': (None, np.ndarray),
     'torch.Tensor': (None, Tensor),
     'torch.nn.parameter.Parameter': (None, nn.Parameter),
