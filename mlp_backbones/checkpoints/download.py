@@ -80,7 +80,7 @@ def fetch(url: str, check: Callable[[Path, str], object], sha256: str | None = N
                 f'{printable(path, 1_000)}, or give the path of your copy with init_cfg.checkpoint'
             )
             # Version 0.1 asked for this name, which many addresses share.
-            plain = path.with_name(_safe_name(parts))
+            plain = path.with_name(''.join(_safe_name(parts)))
             if plain != path and plain.is_file():
                 text += f'. If your copy is {printable(plain, 1_000)}, move it there'
             failure = CheckpointMissing, text
@@ -149,18 +149,18 @@ def _split(url: str, shown: str) -> _Parts:
     return _Parts(urlunsplit((parts.scheme, where, path, query, '')), unquote(login) if at else None, name)
 
 
-def _safe_name(parts: _Parts) -> str:
+def _safe_name(parts: _Parts) -> tuple[str, str]:
+    """The name of a file in the cache, without and from its last dot."""
     name = re.sub(r'[^A-Za-z0-9._-]', '_', parts.name).lstrip('.') or 'checkpoint'
     ending = re.search(r'\.[A-Za-z0-9]{1,12}$', name)
-    return name[: ending.start()][:100] + ending[0] if ending else name[:100]
+    return (name[: ending.start()][:100], ending[0]) if ending else (name[:100], '')
 
 
 def _cache_name(parts: _Parts) -> str:
-    name = _safe_name(parts)
-    if _hash_in_name(name):
-        return name
-    stem, dot, ending = name.rpartition('.') if re.search(r'\.[A-Za-z0-9]{1,12}$', name) else (name, '', '')
-    return f'{stem}-{hashlib.sha256(parts.url.encode()).hexdigest()[:8]}{dot}{ending}'
+    stem, ending = _safe_name(parts)
+    if _hash_in_name(stem + ending):
+        return stem + ending
+    return f'{stem}-{hashlib.sha256(parts.url.encode()).hexdigest()[:8]}{ending}'
 
 
 def _hash_in_name(name: str) -> str | None:
@@ -183,18 +183,13 @@ class _Redirects(request.HTTPRedirectHandler):
 
 
 class _Transfer(threading.Thread):
-    """Fetch an address into a file, in a thread: only then can a server be left that sends a byte now and then.
-
-    Attributes:
-        total: length that the server stated, in bytes, or None.
-        done: bytes that arrived.
-        error: what went wrong, or None.
-    """
+    """Fetch an address into a file, in a thread: only then can a server be left that sends a byte now and then."""
 
     def __init__(self, url: request.Request, path: Path):
         super().__init__(daemon=True)
         self.url, self.path = url, path
-        self.done, self.total, self.error = 0, None, None
+        self.done, self.total = 0, None  # bytes that arrived, and that the server stated
+        self.error: Exception | None = None
         self.is_abandoned = False
 
     def run(self) -> None:
@@ -242,18 +237,14 @@ def _download(parts: _Parts, path: Path) -> None:
         task = progress.add_task(printable(parts.name, 60), total=None)
         try:
             since, before = time.monotonic(), 0
-            while True:
+            while transfer.is_alive():
                 transfer.join(0.1)
                 progress.update(task, completed=transfer.done, total=transfer.total)
-                if not transfer.is_alive():
-                    break
                 if time.monotonic() - since > _PATIENCE:
-                    if transfer.done - before < _LEAST:
-                        raise _DownloadError(
-                            f'it sent {transfer.done - before:,} bytes in {_PATIENCE} seconds'
-                            if transfer.done
-                            else f'no answer within {_PATIENCE} seconds'
-                        )
+                    got = transfer.done - before
+                    if transfer.is_alive() and got < _LEAST:
+                        what = f'it sent {got:,} bytes in' if transfer.done else 'no answer within'
+                        raise _DownloadError(f'{what} {_PATIENCE} seconds')
                     since, before = time.monotonic(), transfer.done
         finally:
             transfer.is_abandoned = True

@@ -12,6 +12,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,18 +24,8 @@ from .pickle_machine import Source, Unpickler
 _MAX_HEADER = 100 << 20  # bytes, as in the reference implementation of safetensors
 
 _SAFETENSORS_TYPES = {
-    'F64': 'float64',
-    'F32': 'float32',
-    'F16': 'float16',
+    **{f'{kind[0].upper()}{bits}': f'{kind}{bits}' for kind in ('float', 'int', 'uint') for bits in (8, 16, 32, 64)},
     'BF16': 'bfloat16',
-    'I64': 'int64',
-    'I32': 'int32',
-    'I16': 'int16',
-    'I8': 'int8',
-    'U64': 'uint64',
-    'U32': 'uint32',
-    'U16': 'uint16',
-    'U8': 'uint8',
     'BOOL': 'bool',
     'C64': 'complex64',
     'F8_E4M3': 'float8_e4m3fn',
@@ -61,14 +52,7 @@ _OTHER_FILES = [
 
 
 def read_file(path: Path, name: str) -> dict:
-    """Read a file as data; none of its content is run.
-
-    Args:
-        path: a regular file.
-        name: its name in messages.
-
-    Returns:
-        The content of the file, tensors on the CPU.
+    """Read a regular file, which messages call ``name``, as data; none of its content is run.
 
     Raises:
         CheckpointError: if the file cannot be read, is damaged, is not a dict, or asks for more than data.
@@ -132,7 +116,7 @@ def _read_zip(file: BinaryIO, size: int) -> object:
             'it is a TorchScript archive, which holds code; load it with torch.jit.load if you trust it, and save its '
             'state_dict()'
         )
-    if folder + 'byteorder' in records and _read_record(file, records[folder + 'byteorder']) != b'little':
+    if folder + 'byteorder' in records and _read_record(file, records[folder + 'byteorder']).tobytes() != b'little':
         raise BrokenFileError('its numbers are not in little-endian byte order')
     storages: dict[str, Storage] = {}
 
@@ -140,16 +124,16 @@ def _read_zip(file: BinaryIO, size: int) -> object:
         record = records.get(f'{folder}data/{key}')
         if record is None or view is not None:
             raise BrokenFileError(f'it lacks the storage {printable(key, 50)}')
-        if numel * dtype.itemsize != record.size:
+        if numel * dtype.itemsize != (held := record.entry.file_size):
             raise BrokenFileError(
-                f'its storage {printable(key, 50)} is to have {numel:,} elements, and has {record.size:,} bytes'
+                f'its storage {printable(key, 50)} is to have {numel:,} elements, and has {held:,} bytes'
             )
         if key not in storages:
-            storages[key] = Storage(_read_storage(file, record), dtype, numel)
+            storages[key] = Storage(torch.from_numpy(_read_record(file, record)), dtype, numel)
         known = storages[key]
         return known if known.dtype == dtype else Storage(known.memory, dtype, numel)
 
-    data = _read_record(file, records[names[0]])
+    data = _read_record(file, records[names[0]]).tobytes()
     return Unpickler(Source(io.BytesIO(data), len(data)), load_storage, size).load()
 
 
@@ -157,20 +141,6 @@ def _read_zip(file: BinaryIO, size: int) -> object:
 class _Record:
     entry: zipfile.ZipInfo
     start: int
-
-    @property
-    def size(self) -> int:
-        return self.entry.file_size
-
-    def find(self, file: BinaryIO) -> None:
-        """Go to the first byte. A compressed record is refused, because it could grow to any size."""
-        entry = self.entry
-        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
-            raise UnsafeFileError(
-                f'its record {printable(entry.filename, 50)} is compressed or encrypted, which torch.save never does; '
-                f'write it again with torch.save'
-            )
-        file.seek(self.start)
 
 
 def _check_records(file: BinaryIO, entries: list[zipfile.ZipInfo], end: int) -> dict[str, _Record]:
@@ -195,27 +165,22 @@ def _check_records(file: BinaryIO, entries: list[zipfile.ZipInfo], end: int) -> 
     return records
 
 
-def _read_record(file: BinaryIO, record: _Record) -> bytes:
-    record.find(file)
-    data = file.read(record.size)
-    _check(data, record)
-    return data
-
-
-def _check(data: Any, record: _Record) -> None:
-    if len(data) != record.size:
+def _read_record(file: Any, record: _Record) -> np.ndarray:
+    """Read the bytes of a record. A compressed one is refused, because it could grow to any size."""
+    entry = record.entry
+    if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size or entry.flag_bits & 1:
+        raise UnsafeFileError(
+            f'its record {printable(entry.filename, 50)} is compressed or encrypted, which torch.save never does; '
+            f'write it again with torch.save'
+        )
+    data = np.empty(entry.file_size, np.uint8)
+    file.seek(record.start)
+    if file.readinto(data) != len(data):
         raise BrokenFileError('it became shorter while it was read')
     # torch.serialization.set_crc32_options(False) writes 0.
-    if record.entry.CRC and zlib.crc32(data) != record.entry.CRC:
+    if entry.CRC and zlib.crc32(data) != entry.CRC:
         raise BrokenFileError('a checksum is wrong, so that values were damaged; get the file anew')
-
-
-def _read_storage(file: BinaryIO, record: _Record) -> Tensor:
-    record.find(file)
-    memory = torch.empty(record.size, dtype=torch.uint8)
-    _fill(file, memory)
-    _check(memory.numpy(), record)
-    return memory
+    return data
 
 
 def _fill(file: Any, memory: Tensor) -> None:
