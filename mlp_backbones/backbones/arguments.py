@@ -10,68 +10,47 @@ from mmengine.logging import print_log
 
 from ..errors import printable
 
-# Arguments of backbones of timm, torchvision, mmdet, mmseg and mmpretrain, and what to write in their place.
-_ANY_SIZE = 'leave it out: images may have any size'
-_NO_HEAD = 'leave it out: a backbone has no head; build_classifier(NAME, num_classes=N) adds one'
-_PRETRAINED = (
+# What to write in place of an argument of another library's backbone; first the names that base configs of mmdet, mmseg
+# and mmpretrain give to ResNet, Swin, PVT, ConvNeXt and ViT, then those of timm, torchvision and other classes.
+_ADVICE = {
     "write init_cfg=dict(type='Pretrained', checkpoint=FILE_OR_URL); where the base config of a segmentor sets it, "
-    'write pretrained=None in the model'
-)
-_OUTPUTS = 'leave it out: a backbone always returns the maps that out_indices=(...) names'
-_FIXED_STRIDES = 'leave it out: the strides follow from arch, and out_indices=(...) picks the stages'
-_NO_DROPOUT = 'leave it out: these networks have no dropout; drop_path_rate=... is stochastic depth'
-_FIXED_LAYERS = "leave it out: norms and activations are the paper's"
-_NO_ATTENTION = 'leave it out: there is no attention and no convolutional bottleneck here'
-_LOADED_AS_IS = 'leave it out: published names are converted by themselves when a file is loaded'
-_FOREIGN = {
-    'pretrained': _PRETRAINED,
-    'pretrained_cfg': _PRETRAINED,
-    'checkpoint_path': _PRETRAINED,
-    'weights': _PRETRAINED,
-    'in_chans': 'write in_channels=...',
-    'in_ch': 'write in_channels=...',
-    'img_channels': 'write in_channels=...',
-    'drop_path': 'write drop_path_rate=...',
-    'stochastic_depth_prob': 'write drop_path_rate=...',
-    'out_features': 'write out_indices=(...)',
-    'num_classes': _NO_HEAD,
-    'global_pool': _NO_HEAD,
-    'features_only': _OUTPUTS,
-    'out_type': _OUTPUTS,
-    'output_cls_token': _OUTPUTS,
-    'final_norm': 'write out_norm=True or False',
-    'output_stride': _FIXED_STRIDES,
-    'num_stages': _FIXED_STRIDES,
-    'strides': _FIXED_STRIDES,
-    'dilations': _FIXED_STRIDES,
-    'patch_sizes': _FIXED_STRIDES,
-    'contract_dilation': _FIXED_STRIDES,
-    'img_size': _ANY_SIZE,
-    'pretrain_img_size': _ANY_SIZE,
-    'pad_small_map': _ANY_SIZE,
-    'drop_rate': _NO_DROPOUT,
-    'attn_drop_rate': _NO_DROPOUT,
-    'proj_drop_rate': _NO_DROPOUT,
-    'norm_layer': _FIXED_LAYERS,
-    'norm_cfg': _FIXED_LAYERS,
-    'act_layer': _FIXED_LAYERS,
-    'act_cfg': _FIXED_LAYERS,
-    'conv_cfg': _FIXED_LAYERS,
-    'patch_norm': _FIXED_LAYERS,
-    'layer_scale_init_value': _FIXED_LAYERS,
-    'num_heads': _NO_ATTENTION,
-    'qkv_bias': _NO_ATTENTION,
-    'qk_scale': _NO_ATTENTION,
-    'sr_ratios': _NO_ATTENTION,
-    'use_abs_pos_embed': _NO_ATTENTION,
-    'style': _NO_ATTENTION,
-    'deep_stem': _NO_ATTENTION,
-    'avg_down': _NO_ATTENTION,
-    'dcn': _NO_ATTENTION,
-    'stage_with_dcn': _NO_ATTENTION,
-    'plugins': _NO_ATTENTION,
-    'zero_init_residual': _NO_ATTENTION,
-    'convert_weights': _LOADED_AS_IS,
+    'write pretrained=None in the model': ('', 'pretrained pretrained_cfg checkpoint_path weights'),
+    'write in_channels=...': ('', 'in_chans in_ch img_channels'),
+    'write drop_path_rate=...': ('', 'drop_path stochastic_depth_prob'),
+    'write out_indices=(...)': ('', 'out_features'),
+    'write out_norm=True or False': ('', 'final_norm'),
+    'leave it out: a backbone has no head; build_classifier(NAME, num_classes=N) adds one': (
+        '',
+        'num_classes global_pool',
+    ),
+    'leave it out: a backbone always returns the maps that out_indices=(...) names': (
+        'out_type',
+        'features_only output_cls_token',
+    ),
+    'leave it out: the strides follow from arch, and out_indices=(...) picks the stages': (
+        'num_stages strides dilations patch_sizes contract_dilation',
+        'output_stride',
+    ),
+    'leave it out: images may have any size': ('img_size pretrain_img_size', 'pad_small_map'),
+    'leave it out: these networks have no dropout; drop_path_rate=... is stochastic depth': (
+        'drop_rate attn_drop_rate',
+        'proj_drop_rate',
+    ),
+    "leave it out: norms and activations are the paper's": (
+        'norm_cfg act_cfg patch_norm layer_scale_init_value',
+        'norm_layer act_layer conv_cfg',
+    ),
+    'leave it out: these networks have no attention and no convolutional bottleneck': (
+        'num_heads qkv_bias qk_scale sr_ratios use_abs_pos_embed style deep_stem avg_down dcn stage_with_dcn plugins '
+        'zero_init_residual',
+        '',
+    ),
+    'leave it out: published names are converted by themselves when a file is loaded': ('convert_weights', ''),
+}
+_FOREIGN = {name: advice for advice, names in _ADVICE.items() for name in ' '.join(names).split()}
+_OF_BASE_CONFIGS = {name for names, _ in _ADVICE.values() for name in names.split()} | {
+    *('depth', 'depths', 'num_layers', 'base_channels', 'embed_dims', 'mlp_ratio', 'mlp_ratios', 'window_size'),
+    *('patch_size', 'stem_channels'),
 }
 # What others give as arguments is a key of arch here, where the family has it.
 _ARCH_KEYS = {
