@@ -5,7 +5,6 @@ import errno
 import io
 import re
 import warnings
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from difflib import get_close_matches
 from importlib import import_module
@@ -21,10 +20,10 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from ..checkpoints import install_loader
-from ..engine.nodes import dicts, type_name
+from ..engine.nodes import dicts, places, type_name
 from ..engine.provenance import config_hash
-from ..errors import UserError, printable
-from .explain import explained, reason_of
+from ..errors import UserError, printable, reason_of
+from .explain import explained
 from .values import check_values
 
 # In these None says the same as nothing, and mmengine's Runner takes only nothing.
@@ -176,21 +175,12 @@ def drop_none(config: Config) -> None:
 
 def _check_delete(config: Config, path: Path) -> None:
     """Refuse what mmengine leaves of ``_delete_``, which it would give to a constructor."""
-    for place, node in _places(config._cfg_dict):
+    for place, node in places(config._cfg_dict):
         if '_delete_' in node:
             raise UserError(
                 f'{printable(path)}: {place or "the config"} has _delete_, and there is nothing below it to delete: '
                 f'inherit from a base that has {place or "it"}, or take _delete_ out'
             )
-
-
-def _places(node: object, place: str = '') -> Iterator[tuple[str, dict]]:
-    """All dicts in a config, with their dotted keys."""
-    if isinstance(node, dict):
-        yield place, node
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, (list, tuple)) else ()
-    for key, value in items:
-        yield from _places(value, f'{place}.{key}'.lstrip('.'))
 
 
 def recipe_name(path: Path, configs: Path) -> str:

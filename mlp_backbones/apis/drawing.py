@@ -5,8 +5,7 @@ from mmengine.config import Config
 from mmengine.registry import VISUALIZERS
 from mmengine.structures import BaseDataElement
 
-from ..engine.data import describe
-from ..errors import UserError, printable
+from ..errors import UserError, describe, printable
 from .images import BadPicture
 
 

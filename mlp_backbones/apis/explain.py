@@ -1,6 +1,5 @@
 """From an error of mmengine, a registry or a constructor to one sentence."""
 
-import json
 import linecache
 import re
 import sysconfig
@@ -15,10 +14,9 @@ from mmengine.registry import Registry
 from mmengine.runner import BaseLoop
 
 from ..checkpoints import CheckpointError
-from ..errors import UserError, printable
+from ..errors import UserError, printable, reason_of
 from ..files import FULL_DISK
 
-LONGEST = 400  # characters of a reason
 # mmengine before 0.10 put a prefix before the error of each constructor on the way.
 _PREFIX = re.compile(r'^(?:class )?`?(\w+)`? in [\w./]+: ')
 # Frames of these are not the user's code.
@@ -78,23 +76,6 @@ def explain(error: BaseException) -> str:
     own = file.is_file() and not str(file.resolve()).startswith(_LIBRARIES)
     place = f' ({printable(file.name)}, line {line})' if own else ''
     return f'{names[-1]} cannot be built: {reason}{place}' if names else f'{reason}{place}'
-
-
-def reason_of(error: BaseException) -> str:
-    """The text of an error on one line, or what its class says where the text does not."""
-    if isinstance(error, OSError) and error.strerror:
-        return f'{printable(error.filename)}: {error.strerror}' if error.filename else error.strerror
-    if isinstance(error, json.JSONDecodeError):
-        return f'it is not valid JSON ({error})'
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    text = printable(' '.join(text.split()), LONGEST)
-    if isinstance(error, KeyError) and ' ' not in text:
-        return f'the key {text!r} is missing'
-    if isinstance(error, RecursionError):
-        return 'it refers to itself, directly or through others'
-    if isinstance(error, NotImplementedError) or not text:
-        return f'{type(error).__name__} {text}'.strip()
-    return text
 
 
 def _unregistered(text: str, frames: list[FrameType]) -> str:

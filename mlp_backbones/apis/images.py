@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from mmengine.config import Config
 
-from ..engine.data import describe, file_fault
+from ..engine.data import file_fault
 from ..engine.nodes import dicts, type_name
-from ..errors import UserError, printable
+from ..errors import UserError, describe, printable
 from .memory import available_memory, is_out_of_memory, limited_memory
 
 # What OpenCV reads, by name: the files of a folder that are taken for images.

@@ -10,14 +10,12 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import DATASETS
 
 from ..engine.hooks.checkpoint import newest_checkpoint
 from ..engine.hooks.classes import check_categories
-from ..engine.nodes import dicts, strings, type_name
-from ..errors import UserError, printable
+from ..engine.nodes import dataset_class, dicts, strings, type_name
+from ..errors import UserError, printable, reason_of
 from .config import DRAWING, drop_none, import_libraries, library, revert_sync_batchnorm
-from .explain import reason_of
 from .submission import prepare_submission
 from .values import check_values
 
@@ -311,10 +309,7 @@ def data_paths(dataset: ConfigDict, scope: str | None = None) -> Iterator[Path]:
 
 def _downloads(node: ConfigDict, scope: str | None) -> bool:
     """Whether a config is of a dataset that downloads what is missing, as mmpretrain's CIFAR10 does by default."""
-    kind = node.get('type')
-    if isinstance(kind, str):
-        with DATASETS.switch_scope_and_registry(node.get('_scope_') or scope) as registry:
-            kind = registry.get(kind)
+    kind = dataset_class(node, scope)
     for base in kind.__mro__ if isinstance(kind, type) else ():
         # A subclass may hand the argument on as one of its **kwargs.
         download = signature(base.__init__).parameters.get('download')

@@ -3,7 +3,6 @@
 import json
 import math
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from traceback import extract_tb
 
@@ -15,7 +14,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS
 from torch.utils.data import DataLoader
 
-from ..errors import UserError, printable
+from ..errors import UserError, describe, printable
+from .nodes import dataset_class, strings
 
 _MISSING = 'is missing'
 _ADVICE = 'restore the file, or take it out of the data set'
@@ -75,8 +75,8 @@ def build_dataset(config: dict) -> object:
             config[key] = _checked(inner)
         elif isinstance(inner, (list, tuple)):
             config[key] = [_checked(node) if isinstance(node, dict) else node for node in inner]
-    with DATASETS.switch_scope_and_registry(config.get('_scope_')) as registry:
-        kind = registry.get(config['type']) if isinstance(config.get('type'), str) else config.get('type')
+    with DATASETS.switch_scope_and_registry(config.get('_scope_')):
+        kind = dataset_class(config)
         if not (isinstance(kind, type) and issubclass(kind, BaseDataset)):
             return DATASETS.build(config)
         arguments = {key: value for key, value in config.items() if key not in ('type', '_scope_')}
@@ -118,15 +118,6 @@ def file_fault(path: str | Path) -> str | None:
         return f'cannot be read ({getattr(error, "strerror", None) or error})'
 
 
-def describe(error: BaseException) -> str:
-    """An error as one short phrase."""
-    if isinstance(error, KeyError):
-        return f'{printable(repr(error.args[0]) if error.args else "a key", 100)} is lacking'
-    # OpenCV's whole text begins with the path of its source file.
-    text = str(getattr(error, 'err', '') or error).strip().partition('\n')[0]
-    return f'{type(error).__name__}: {printable(text, 200)}' if text else type(error).__name__
-
-
 class _CheckedPipeline(Compose):
     """A pipeline that names the sample, the step and the fault.
 
@@ -144,7 +135,7 @@ class _CheckedPipeline(Compose):
     def __call__(self, data: dict) -> dict | None:
         if not isinstance(data, dict):
             return super().__call__(data)
-        paths = [*_texts(data.get('img_path')), *_texts(data.get('seg_map_path'))]
+        paths = [*strings(data.get('img_path')), *strings(data.get('seg_map_path'))]
         for path in paths:
             # Some decoders fill the rest of a JPEG with gray, without an error, and a FIFO would never end. What is
             # missing may lie in an archive, which the loading step knows.
@@ -219,7 +210,7 @@ def _load(dataset: BaseDataset, original) -> list[dict]:
         ) from error
     if not found:
         suffixes = getattr(dataset, 'extensions', None) or getattr(dataset, 'img_suffix', '')
-        named = f' with the suffix {" ".join(_texts(suffixes))}' if suffixes and not dataset.ann_file else ''
+        named = f' with the suffix {" ".join(strings(suffixes))}' if suffixes and not dataset.ann_file else ''
         raise DataError(f'{source} holds no image{named}: give another path, or add images')
     _check_classes(dataset, found, source)
     return found
@@ -352,11 +343,3 @@ def _is_cut_jpeg(path: str | Path) -> bool:
     while data[place : place + 1] == b'\xff' and data[place + 1 : place + 2] not in (b'\xda', b''):
         place += 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
     return data.find(b'\xff\xd9', place) < 0
-
-
-def _texts(node: object) -> Iterator[str]:
-    if isinstance(node, (str, Path)):
-        yield str(node)
-    elif isinstance(node, (list, tuple)):
-        for item in node:
-            yield from _texts(item)

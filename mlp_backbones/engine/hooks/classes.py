@@ -15,7 +15,6 @@ from mmengine.fileio import get, list_from_file
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from PIL import Image, UnidentifiedImageError
 from torch import nn
@@ -23,6 +22,7 @@ from torch.utils.data import Dataset
 
 from ...errors import UserError, printable
 from ...registry import HOOKS
+from ..nodes import dataset_class, places
 
 OPTION = 'check_classes'
 ESCAPE = f'--cfg-options {OPTION}=False turns this error into a warning'
@@ -48,8 +48,10 @@ def check_categories(config: Config, dataloaders: Sequence[str]) -> None:
             CocoDataset numbers the categories in the order of the file.
     """
     for name in dataloaders:
-        for place, node in _datasets(config.get(name), name):
-            names, numbers_categories = _class_names(node, config.get('default_scope'))
+        for place, node in places(config.get(name), name):
+            if not (node.get('ann_file') and node.get('type')):
+                continue
+            names, numbers_categories = _class_names(node, config.get('default_scope') or 'mmengine')
             path = Path(node.get('data_root') or '', str(node.get('ann_file') or ''))
             if not names or not numbers_categories or path.suffix != '.json' or not path.is_file():
                 continue
@@ -286,24 +288,9 @@ def _leaves(dataset: Dataset) -> Iterator[Dataset]:
         yield dataset
 
 
-def _datasets(node: object, place: str) -> Iterator[tuple[str, dict]]:
-    """All dicts below a dataloader that name an annotation file, with their dotted keys."""
-    if isinstance(node, dict):
-        if node.get('ann_file') and node.get('type'):
-            yield place, node
-        for key, value in node.items():
-            yield from _datasets(value, f'{place}.{key}')
-    elif isinstance(node, (list, tuple)):
-        for i, item in enumerate(node):
-            yield from _datasets(item, f'{place}.{i}')
-
-
-def _class_names(node: dict, scope: str | None) -> tuple[list[str], bool]:
+def _class_names(node: dict, scope: str) -> tuple[list[str], bool]:
     """The classes of a data set that is not built yet, and whether it numbers COCO's categories as CocoDataset does."""
-    kind = node['type']
-    if isinstance(kind, str):
-        with DATASETS.switch_scope_and_registry(scope or 'mmengine') as registry:
-            kind = registry.get(kind)
+    kind = dataset_class(node, scope)
     base = next((k for k in getattr(kind, '__mro__', ()) if k.__module__ == 'mmdet.datasets.coco'), None)
     same = base is not None and kind.load_data_list is base.load_data_list
     own = (node.get('metainfo') or {}).get('classes')
