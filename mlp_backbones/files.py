@@ -78,6 +78,15 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
         os.close(number)
 
 
+@contextmanager
+def writing(target: str | Path, remedy: str = 'free space, or give a folder that you may write to') -> Iterator[None]:
+    """Raise an OSError of the block as a UserError that names the target, the reason and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f'cannot write {printable(target)} ({error.strerror or error}): {remedy}') from error
+
+
 def write_text(target: str | Path, text: str) -> None:
     """Write a text file as UTF-8, whole or not at all; see :func:`atomic_file`."""
     with atomic_file(target) as path:

@@ -12,7 +12,7 @@ from mlp_backbones.apis import load_config
 from mlp_backbones.apis.zoo import Row, load_zoo
 from mlp_backbones.engine.hooks.result import Result
 from mlp_backbones.errors import UserError, printable
-from mlp_backbones.files import atomic_file, check_target, write_text
+from mlp_backbones.files import atomic_file, check_target, write_text, writing
 
 from .check import check_result, read_bytes
 from .collect import RESULTS, check_metafiles, collect, load_configs, result_files
@@ -71,11 +71,8 @@ def run_add(args: argparse.Namespace) -> None:
     if target.exists():
         print(f'{target} exists with the same content')
         return
-    try:
-        with atomic_file(target) as path:
-            path.write_bytes(content)
-    except OSError as error:
-        raise UserError(f'cannot write {target}: {error.strerror}') from error
+    with writing(target), atomic_file(target) as path:
+        path.write_bytes(content)
     print(f'{target}\nnow run: python -m benchmarks.leaderboard build')
 
 
@@ -152,11 +149,9 @@ def write(root: Path, out: Path, work_dirs: list[Path], base: str | None = None)
         'leaderboard.md': as_markdown(entries, rankings, base.rstrip('/')),
         'index.html': as_html(entries, rankings, base.rstrip('/')),
     }
-    try:
+    with writing(out):
         for name in texts:
             check_target(out / name)
         for name, text in texts.items():
             write_text(out / name, text)
-    except OSError as error:
-        raise UserError(f'cannot write to {printable(out)}: {error.strerror}') from error
     return [out / name for name in texts]

@@ -27,7 +27,7 @@ from ..backbones import MLPBackbone, build_backbone, list_backbones
 from ..backbones.arguments import unknown
 from ..checkpoints import load_published, load_trained
 from ..errors import UserError
-from ..files import atomic_file
+from ..files import atomic_file, writing
 
 SMALLEST_BATCH = 4  # HSIC_1 divides by n - 3
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
@@ -246,10 +246,8 @@ def check_out(out: Path, source: str) -> None:
             raise UserError(f'{path} exists: give another --out, or remove it')
     if Path(source).is_dir() and Path(source).resolve() in out.resolve().parents:
         raise UserError(f'{out} lies in {source}, and would be one of the images next time: give an --out elsewhere')
-    try:
+    with writing(out.parent):
         out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f'cannot write to {out.parent} ({error}): give a folder that you may write to') from error
 
 
 def write(out: Path, layers: list[list[Layer]], values: Tensor, title: str) -> None:
@@ -267,18 +265,16 @@ def write(out: Path, layers: list[list[Layer]], values: Tensor, title: str) -> N
     rows, columns = (layers[:1], layers[1:]) if len(layers) == 2 else (layers, layers)
     values = values[: sum(map(len, rows)), -sum(map(len, columns)) :].tolist()
     picture, table = _targets(out)
-    try:
-        # Both are complete before the first gets its name.
-        with atomic_file(picture) as drawn, atomic_file(table) as listed, open(listed, 'w', newline='') as file:
-            _draw(rows, columns, values, title).savefig(drawn, dpi=100, format='png')
-            writer = csv.writer(file, lineterminator='\n')
-            fields = Layer.__dataclass_fields__
-            writer.writerow([*(f'{field}_1' for field in fields), *(f'{field}_2' for field in fields), 'cka'])
-            for row, line in zip(chain(*rows), values, strict=True):
-                for column, value in zip(chain(*columns), line, strict=True):
-                    writer.writerow([*asdict(row).values(), *asdict(column).values(), value])
-    except OSError as error:
-        raise UserError(f'cannot write to {out.parent} ({error}): give a folder that you may write to') from error
+    # Both are complete before the first gets its name.
+    with writing(out.parent), atomic_file(picture) as drawn, atomic_file(table) as listed:
+        _draw(rows, columns, values, title).savefig(drawn, dpi=100, format='png')
+        fields = Layer.__dataclass_fields__
+        lines = [[*(f'{field}_1' for field in fields), *(f'{field}_2' for field in fields), 'cka']]
+        for row, line in zip(chain(*rows), values, strict=True):
+            for column, value in zip(chain(*columns), line, strict=True):
+                lines.append([*asdict(row).values(), *asdict(column).values(), value])
+        with listed.open('w', newline='') as file:
+            csv.writer(file, lineterminator='\n').writerows(lines)
 
 
 def _targets(out: Path) -> tuple[Path, Path]:

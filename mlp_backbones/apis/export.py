@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..compat import require
 from ..errors import UserError
-from ..files import atomic_file, check_target
+from ..files import atomic_file, check_target, writing
 
 # Outputs may differ by this much of their largest value: float32, summed in another order.
 TOLERANCE = 1e-4
@@ -99,11 +99,8 @@ def export_graph(
         raise UserError(f'{path} was not written: it does not run ({str(failed).splitlines()[0]}){remedy}') from failed
     if not error < TOLERANCE:
         raise UserError(f'{path} was not written: its numbers differ from those of the model by {error:.1e}{remedy}')
-    try:
-        with atomic_file(path) as aside:
-            aside.write_bytes(written.getbuffer())
-    except OSError as failed:
-        raise UserError(f'cannot write {path}: {failed.strerror}') from failed
+    with writing(path), atomic_file(path) as aside:
+        aside.write_bytes(written.getbuffer())
     return error
 
 

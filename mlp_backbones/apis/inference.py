@@ -21,6 +21,7 @@ from rich.progress import Progress
 from ..checkpoints import load_trained
 from ..engine.nodes import type_name
 from ..errors import UserError, printable
+from ..files import writing
 from .config import build_model, check_device
 from .drawing import Drawing, displayable
 from .images import (
@@ -211,18 +212,14 @@ def infer(predictor: Predictor, root: Path, pictures: list[Path], out: Path, con
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         for path in progress.track(pictures, description='pictures'):
             try:
-                found, drawn, labels = predictor(read_picture(path), str(path.relative_to(root)))
-                files = _encode(targets[path], path, found, drawn, labels)
-                for file, data in files.items():
-                    _write(file, data)
+                with writing(out):
+                    found, drawn, labels = predictor(read_picture(path), str(path.relative_to(root)))
+                    for file, data in _encode(targets[path], path, found, drawn, labels).items():
+                        _write(file, data)
             except BadPicture as error:
                 skipped.append(path)
                 line = f'skipped {printable(path, 4096)}: {error}'
                 progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-            except OSError as error:
-                raise UserError(
-                    f'cannot write to {printable(out)} ({error}): give a folder that you may write to'
-                ) from error
     return skipped
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ..engine.hooks.result import METRICS
 from ..errors import UserError
-from ..files import atomic_file
+from ..files import atomic_file, writing
 
 # Of METRICS, those that the table and the curves show.
 COLUMNS = (
@@ -51,11 +51,8 @@ def write_report(work_dir: str | Path) -> tuple[Table, Path]:
     table.add_row(*values.values())
 
     path = work_dir / 'curves.png'
-    try:
-        with atomic_file(path) as aside:
-            _curves(records).savefig(aside, dpi=120, format='png')
-    except OSError as error:
-        raise UserError(f'cannot write {path}: {error.strerror}') from error
+    with writing(path), atomic_file(path) as aside:
+        _curves(records).savefig(aside, dpi=120, format='png')
     return table, path
 
 

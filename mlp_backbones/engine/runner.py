@@ -17,7 +17,7 @@ from torch.utils.data import dataloader
 
 from ..checkpoints import install_loader
 from ..errors import UserError, printable
-from ..files import FULL_DISK, atomic_file
+from ..files import FULL_DISK, atomic_file, writing
 from .data import CheckedData
 from .hooks.checkpoint import WholeCheckpoints
 from .hooks.load import LoadHook
@@ -134,13 +134,8 @@ class WholeFlexibleRunner(WholeCheckpoints, CheckedFlexibleRunner):
 
 def _dump_whole(target: str, results: list) -> dict:
     """Take the place of ``DumpResults.compute_metrics``, which leaves half a file when it is interrupted."""
-    try:
-        with atomic_file(target) as path:
-            dump(results, str(path), file_format='pkl')
-    except OSError as error:
-        raise UserError(
-            f'cannot write {printable(target)} ({error.strerror or error}): free space or give another file'
-        ) from error
+    with writing(target, 'free space or give another file'), atomic_file(target) as path:
+        dump(results, str(path), file_format='pkl')
     print_log(f'predictions: {printable(target)}', logger='current')
     return {}
 

@@ -249,7 +249,7 @@ def test_nothing_is_overwritten(detector, tmp_path):
         infer(predictor, tmp_path, both[1:], tmp_path, Console())
     assert both[1].read_bytes() == before
     (tmp_path / 'file').touch()
-    with pytest.raises(UserError, match=r'cannot write to .*file.*give a folder that you may write to'):
+    with pytest.raises(UserError, match=r'cannot write .*file.*give a folder that you may write to'):
         infer(predictor, tmp_path, both[:1], tmp_path / 'file', Console())
 
 

@@ -11,8 +11,8 @@ from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from ...checkpoints import CheckpointError, read_checkpoint
-from ...errors import UserError, printable
-from ...files import atomic_file
+from ...errors import printable
+from ...files import atomic_file, writing
 from ...registry import HOOKS
 
 LAST = 'last_checkpoint'
@@ -99,14 +99,8 @@ def save_whole(save: Callable, out_dir: str, filename: str, **options) -> None:
         UserError: if it cannot be written.
     """
     target = Path(out_dir, filename)
-    try:
-        with atomic_file(target) as path:
-            save(str(path.parent), path.name, **options)
-    except OSError as error:
-        raise UserError(
-            f'cannot write {printable(target)} ({error.strerror or error}): what was saved before is kept; make room, '
-            f'then {RESUME_HINT}'
-        ) from error
+    with writing(target, f'what was saved before is kept; make room, then {RESUME_HINT}'), atomic_file(target) as path:
+        save(str(path.parent), path.name, **options)
 
 
 def newest_checkpoint(work_dir: str | Path) -> str | None:

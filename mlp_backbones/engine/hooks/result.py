@@ -10,8 +10,7 @@ from pathlib import Path
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from ...errors import UserError, printable
-from ...files import write_text
+from ...files import write_text, writing
 from ...registry import HOOKS
 from ..provenance import command, commit, machine, versions
 
@@ -76,13 +75,9 @@ class Result:
         Raises:
             UserError: if it cannot be written.
         """
-        try:
+        remedy = 'free space or make the folder writable, then run the same command again; add --resume to a training'
+        with writing(path, remedy):
             write_text(path, json.dumps({'format': FORMAT, **asdict(self)}, indent=1, default=str) + '\n')
-        except OSError as error:
-            raise UserError(
-                f'cannot write {printable(path)} ({error.strerror or error}): free space or make the folder writable, '
-                f'then run the same command again; a training goes on with --resume'
-            ) from error
 
     @classmethod
     def read(cls, path: Path) -> 'Result':
