@@ -32,13 +32,13 @@ class Count:
 
 
 def complexity(name: str, size: tuple[int, int] = (224, 224), classifier: bool = True) -> tuple[int, int]:
-    """The parameters and MACs in all, see :func:`complexity_by_part`."""
+    """Count all parameters and MACs, see :func:`complexity_by_part`."""
     total = complexity_by_part(name, size, classifier)['all']
     return total.parameters, total.macs
 
 
 def complexity_by_part(name: str, size: tuple[int, int] = (224, 224), classifier: bool = True) -> dict[str, Count]:
-    """Counts a variant, on torch's meta device: nothing is computed, no memory is taken.
+    """Count a variant on torch's meta device: nothing is computed, no memory is taken.
 
     Args:
         name: a variant, as in :func:`mlp_backbones.list_backbones`.
@@ -60,7 +60,7 @@ def complexity_by_part(name: str, size: tuple[int, int] = (224, 224), classifier
 
 
 def count(model: nn.Module, size: tuple[int, int], parts: dict[str, str]) -> dict[str, Count]:
-    """Counts any network that takes images ``[1, 3, H, W]``, in all and by part.
+    """Count any network that takes images ``[1, 3, H, W]``, in all and by part.
 
     Args:
         model: in eval mode, on any device.
@@ -109,7 +109,7 @@ def build_meta(config: Config) -> nn.Module:
 
 
 def model_complexity(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
-    """Counts a whole model of :func:`build_meta`: nothing is computed, no memory is taken.
+    """Count a whole model of :func:`build_meta`: nothing is computed, no memory is taken.
 
     The backbone, neck and dense heads see one image. Of a two-stage detector each box head sees 1,000 regions, each
     mask head 100. The auxiliary head of a segmentor, which only training uses, counts among the parameters and not

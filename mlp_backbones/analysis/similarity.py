@@ -1,4 +1,4 @@
-"""How alike the stages of networks are: linear CKA over images.
+"""Compare the stages of networks by linear CKA over images.
 
 Sources: linear CKA, arXiv 1905.00414; the unbiased HSIC, Song et al., JMLR 13 (2012), pages 1393-1434; CKA as a
 quotient of its means over minibatches, arXiv 2010.15327.
@@ -59,7 +59,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Layer:
-    """What one row or column of the heat map is of; the fields are columns of the CSV file."""
+    """A row or column of the heat map; its fields are columns of the CSV file."""
 
     network: str
     weights: str
@@ -68,7 +68,7 @@ class Layer:
 
 
 def load_network(name: str, checkpoint: str | None, configs: Path, every_stage: bool = False, seed: int = 0) -> Network:
-    """Build a network, loads its weights, and prints what was loaded into a variant.
+    """Build a network, load its weights, and print what was loaded into a variant.
 
     Args:
         name: a variant, as in :func:`mlp_backbones.list_backbones`, or the path or bare name of a config.
@@ -135,23 +135,17 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def gram(features: Tensor) -> Tensor:
-    """The inner products ``[n, n]`` of n images' features ``[n, ...]``, in float64.
-
-    What all have in common is taken off first: it does not change :func:`hsic`, and would cost digits.
-    """
+    """Return the inner products ``[n, n]`` of n images' features ``[n, ...]``, in float64."""
     features = features.flatten(1).double()
-    features = features - features.mean(0)
+    features = features - features.mean(0)  # which does not change hsic, and would cost digits
     return features @ features.T
 
 
 def hsic(grams: Tensor) -> Tensor:
-    """The unbiased HSIC (``HSIC_1``) of all pairs of layers on the same n images.
+    """Return the unbiased HSIC (``HSIC_1``) ``[S, S]`` of all pairs of layers on the same n images.
 
     Args:
-        grams: ``[S, n, n]``, symmetric, one for each layer; n of at least 4.
-
-    Returns:
-        ``[S, S]``.
+        grams: ``[S, n, n]``, symmetric, one for each layer.
 
     Raises:
         ValueError: if there are fewer than 4 images.
@@ -168,7 +162,7 @@ def hsic(grams: Tensor) -> Tensor:
 
 
 def linear_cka(hsics: Tensor) -> Tensor:
-    """Linear CKA ``[S, S]`` of all pairs of layers, of their HSIC ``[S, S]``, summed or averaged over minibatches."""
+    """Return linear CKA ``[S, S]`` from HSIC ``[S, S]``, summed or averaged over minibatches."""
     own = hsics.diagonal().sqrt()
     return hsics / own[:, None] / own
 
@@ -176,22 +170,22 @@ def linear_cka(hsics: Tensor) -> Tensor:
 def compare(
     networks: Sequence[Network],
     sizes: Sequence[tuple[int, int]],
-    pictures: Sequence[Path],
+    images: Sequence[Path],
     console: Console,
     batch_size: int = 16,
     seed: int = 0,
     device: str = 'cpu',
 ) -> tuple[list[list[Layer]], Tensor]:
-    """Linear CKA between all stages of all networks, each at every size.
+    """Compute linear CKA between all stages of all networks, each at every size.
 
     A stage's features of an image are its whole map as one vector, so that maps of any shape compare: by the inner
     products of the images of a batch.
 
     Args:
-        networks: what to compare.
-        sizes: (H, W) in pixels; images are resized to it, without regard to their shape.
+        networks: to compare.
+        sizes: (H, W) in pixels, to which images are resized without regard to their shape.
         images: their paths. They are shuffled: the estimate takes batches to be random samples.
-        console: shows progress.
+        console: for the progress bar.
         batch_size: images in a batch, at least 4; a rest of fewer than 4 joins the last batch. Default 16.
         seed: of the shuffling. Default 0.
         device: as torch names it. Default 'cpu'.
@@ -205,24 +199,20 @@ def compare(
     """
     if batch_size < SMALLEST_BATCH:
         raise UserError(f'a batch size of {batch_size} is too small: the estimate takes at least {SMALLEST_BATCH}')
-    if len(pictures) < SMALLEST_BATCH:
-        raise UserError(f'the estimate takes at least {SMALLEST_BATCH} images, got {len(pictures)}: give more')
+    if len(images) < SMALLEST_BATCH:
+        raise UserError(f'the estimate takes at least {SMALLEST_BATCH} images, got {len(images)}: give more')
     check_device(device)
-    pictures = random.Random(seed).sample(pictures, len(pictures))
-    begins = [i for i in range(0, len(pictures), batch_size) if len(pictures) - i >= SMALLEST_BATCH]
+    images = random.Random(seed).sample(images, len(images))
+    begins = [i for i in range(0, len(images), batch_size) if len(images) - i >= SMALLEST_BATCH]
     for network in networks:
         network.backbone.to(device)
     views = [(network, size) for network in networks for size in sizes]
     total = 0
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress, torch.inference_mode():
-        for begin, end in progress.track(
-            [*zip(begins, [*begins[1:], len(pictures)], strict=True)], description='batches'
-        ):
-            batch = {size: [] for size in sizes}
-            for path in pictures[begin:end]:
-                for size, resized in batch.items():
-                    resized.append(_read(path, size))
-            found = [_features(network, torch.cat(batch[size]).to(device)) for network, size in views]
+        parts = [images[begin:end] for begin, end in zip(begins, [*begins[1:], None], strict=True)]
+        for paths in progress.track(parts, description='batches'):
+            batch = {size: torch.cat([_read(path, size) for path in paths]).to(device) for size in sizes}
+            found = [_features(network, batch[size]) for network, size in views]
             total = total + hsic(torch.stack([gram(map_) for maps in found for map_ in maps])).cpu()
     layers = [
         [Layer(network.name, network.weights, f'{size[0]}x{size[1]}', stage) for stage in network.stages(len(maps))]
@@ -236,7 +226,7 @@ def compare(
 
 
 def check_out(out: Path, source: str) -> None:
-    """Make the folder of ``out``.
+    """Make the folder that ``out`` lies in.
 
     Raises:
         UserError: if results would overwrite a file or lie among the images, or cannot be written.
@@ -251,22 +241,16 @@ def check_out(out: Path, source: str) -> None:
 
 
 def write(out: Path, layers: list[list[Layer]], values: Tensor, title: str) -> None:
-    """Write ``out.png`` and ``out.csv``: the first of two against the second, or else all against all.
-
-    Args:
-        out: path without suffix.
-        layers: of :func:`compare`.
-        values: of :func:`compare`.
-        title: of the image.
+    """Write what :func:`compare` returned to ``out.png`` and ``out.csv``: two against each other, or all against all.
 
     Raises:
         UserError: if the files cannot be written.
     """
     rows, columns = (layers[:1], layers[1:]) if len(layers) == 2 else (layers, layers)
     values = values[: sum(map(len, rows)), -sum(map(len, columns)) :].tolist()
-    picture, table = _targets(out)
+    plot, table = _targets(out)
     # Both are complete before the first gets its name.
-    with writing(out.parent), atomic_file(picture) as drawn, atomic_file(table) as listed:
+    with writing(out.parent), atomic_file(plot) as drawn, atomic_file(table) as listed:
         _draw(rows, columns, values, title).savefig(drawn, dpi=100, format='png')
         fields = Layer.__dataclass_fields__
         lines = [[*(f'{field}_1' for field in fields), *(f'{field}_2' for field in fields), 'cka']]

@@ -192,7 +192,7 @@ def infer(predictor: Predictor, root: Path, pictures: list[Path], out: Path, con
     """Write for every ``a/b.jpg`` below ``root``: ``a/b.jpg`` with what was found drawn on it, ``a/b.jpg.json``, and
     for a segmentor ``a/b.jpg.labels.png``.
 
-    Pictures of other formats than JPEG and PNG are drawn as ``b.tif.png``.
+    Images of other formats than JPEG and PNG are drawn as ``b.tif.png``.
 
     Args:
         predictor: runs the network.

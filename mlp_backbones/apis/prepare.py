@@ -37,55 +37,45 @@ TRAINING_HOOKS = ('ClassesHook', 'ProgressHook', 'InterruptHook', 'ResultHook')
 
 
 @dataclass(frozen=True)
-class Options:
-    """The flags that tools/train.py and tools/test.py share.
+class TrainOptions:
+    """The flags of tools/train.py.
 
     Attributes:
-        work_dir: folder for results. None: that of the config, or else ``work_dirs/<name of the config>``.
+        work_dir: folder for results. Default None: that of the config, or else ``work_dirs/<name of the config>``.
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'. Default 'none'.
+        amp: train in mixed precision, which needs a GPU. Default False.
+        resume: 'auto' (the newest checkpoint of the work directory) or a path. Default None: as the config has it.
         tensorboard: log to TensorBoard as well. Default False.
     """
 
     work_dir: str | None = None
     launcher: str = 'none'
+    amp: bool = False
+    resume: str | None = None
     tensorboard: bool = False
 
 
 @dataclass(frozen=True)
-class TrainOptions(Options):
-    """The flags of tools/train.py.
-
-    Attributes:
-        amp: train in mixed precision (a GPU is needed). Default False.
-        resume: None (as the config has it), 'auto' (the newest checkpoint of the work directory) or a path.
-    """
-
-    amp: bool = False
-    resume: str | None = None
-
-
-@dataclass(frozen=True)
-class TestOptions(Options):
+class TestOptions:
     """The flags of tools/test.py.
 
     Attributes:
-        out: a .pkl file for the predictions. None: not saved.
-        show_dir: a folder for images of predictions beside the truth. None: not drawn.
+        work_dir, launcher, tensorboard: as in :class:`TrainOptions`.
+        out: a .pkl file for the predictions. Default None: not saved.
+        show_dir: a folder for images of predictions beside the truth. Default None: not drawn.
         tta: test-time augmentation, of the config or, for a segmentor, at ``TTA_RATIOS`` with flips. Default False.
-        submission: a folder for the files of an evaluation server, in place of metrics. None: not written.
+        submission: a folder for the files of an evaluation server, in place of metrics. Default None: not written.
     """
 
     __test__ = False  # not a test case of pytest
 
+    work_dir: str | None = None
+    launcher: str = 'none'
     out: str | None = None
     show_dir: str | None = None
+    tensorboard: bool = False
     tta: bool = False
     submission: Path | None = None
-
-
-# The order of these parameters in version 0.1.
-_TRAIN_ORDER = ('work_dir', 'launcher', 'amp', 'resume', 'tensorboard')
-_TEST_ORDER = ('work_dir', 'launcher', 'out', 'show_dir', 'tensorboard', 'tta', 'submission')
 
 
 def prepare_train(config: Config, *args, **kwargs) -> None:
@@ -93,13 +83,12 @@ def prepare_train(config: Config, *args, **kwargs) -> None:
 
     Args:
         config: changed in place.
-        *args: one :class:`TrainOptions`; or its fields in the order ``work_dir, launcher, amp, resume, tensorboard``.
-        **kwargs: fields of :class:`TrainOptions` by name.
+        *args, **kwargs: one :class:`TrainOptions`, or its fields.
 
     Raises:
         UserError: if data, the GPU that ``amp`` needs, the checkpoint to resume from or TensorBoard are missing.
     """
-    options = _options(TrainOptions, _TRAIN_ORDER, args, kwargs)
+    options = _options(TrainOptions, args, kwargs)
     check_values(config, ('train_dataloader', 'val_dataloader'))
     _prepare(config, options, ('train_dataloader', 'val_dataloader'))
     if options.amp:
@@ -139,15 +128,13 @@ def prepare_test(config: Config, *args, **kwargs) -> None:
 
     Args:
         config: changed in place.
-        *args: one :class:`TestOptions`; or its fields in the order ``work_dir, launcher, out, show_dir, tensorboard,
-            tta, submission``.
-        **kwargs: fields of :class:`TestOptions` by name.
+        *args, **kwargs: one :class:`TestOptions`, or its fields.
 
     Raises:
         UserError: if data or TensorBoard are missing, ``out`` does not end in .pkl, the config cannot be augmented, or
             no server accepts its results.
     """
-    options = _options(TestOptions, _TEST_ORDER, args, kwargs)
+    options = _options(TestOptions, args, kwargs)
     check_values(config, ('test_dataloader',))
     if options.submission:
         prepare_submission(config, options.submission)
@@ -192,15 +179,11 @@ def _drawing_hook(config: Config, scope: str) -> ConfigDict:
     return config.default_hooks.visualization
 
 
-def _options(kind: type[Options], order: tuple[str, ...], args: tuple, kwargs: dict) -> Options:
-    if len(args) == 1 and isinstance(args[0], Options):
-        return replace(args[0], **kwargs)
-    if len(args) > len(order):
-        raise TypeError(f'{len(args)} options are given, expected at most {len(order)}: {", ".join(order)}')
-    return kind(**dict(zip(order, args, strict=False)), **kwargs)
+def _options(kind: type, args: tuple, kwargs: dict):
+    return replace(args[0], **kwargs) if len(args) == 1 and isinstance(args[0], kind) else kind(*args, **kwargs)
 
 
-def _prepare(config: Config, options: Options, dataloaders: tuple[str, ...]) -> None:
+def _prepare(config: Config, options: TrainOptions | TestOptions, dataloaders: tuple[str, ...]) -> None:
     drop_none(config)
     if options.tensorboard:
         _add_tensorboard(config)
@@ -235,11 +218,7 @@ def _prepare(config: Config, options: Options, dataloaders: tuple[str, ...]) -> 
 
 
 def check_folder(folder: str | Path, option: str) -> None:
-    """Make a folder for results, and write and remove a file there.
-
-    Args:
-        folder: the folder.
-        option: that names another one.
+    """Make a folder for results, and write and remove a file there; ``option`` is the flag that names another folder.
 
     Raises:
         UserError: if that is impossible: a file is in its place, the disk is full or read-only, the path is too long.
@@ -284,13 +263,10 @@ def _multi_scale_and_flip(pipeline: list[ConfigDict]) -> list[dict]:
     resize = next((step for step in others if type_name(step) == 'Resize'), {})
     others = [step for step in others if step is not resize]
     if 'scale' in resize:
-        width, height = resize.scale
-        sizes = [dict(resize, scale=(round(width * r), round(height * r))) for r in TTA_RATIOS]
+        sizes = [dict(resize, scale=tuple(round(side * r) for side in resize.scale)) for r in TTA_RATIOS]
     else:
-        sizes = [
-            dict(type=resize.get('type', 'Resize'), scale_factor=r * resize.get('scale_factor', 1.0))
-            for r in TTA_RATIOS
-        ]
+        kind, factor = resize.get('type', 'Resize'), resize.get('scale_factor', 1.0)
+        sizes = [dict(type=kind, scale_factor=r * factor) for r in TTA_RATIOS]
     flips = [dict(type='RandomFlip', prob=float(flip), direction='horizontal') for flip in (False, True)]
     return [load, dict(type='TestTimeAug', transforms=[sizes, flips, *([step] for step in others)])]
 

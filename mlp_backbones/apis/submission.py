@@ -18,14 +18,14 @@ from ..files import atomic_file
 
 
 def prepare_submission(config: Config, folder: Path) -> None:
-    """Make a test write predictions instead of metrics, of the servers' images instead of the validation images.
+    """Make a test write predictions of the servers' images in place of metrics of the validation images.
 
     ``instances_val2017.json`` and ``val2017`` become ``image_info_test-dev2017.json`` and ``test2017``;
     ``images/validation`` becomes ``images/testing``. Annotations are not loaded.
 
     Args:
         config: changed in place.
-        folder: for the files; it must be empty or missing.
+        folder: for the files, empty or missing.
 
     Raises:
         UserError: if the folder holds something, or the config has no CocoMetric or IoUMetric.
@@ -57,9 +57,8 @@ def finish_submission(config: Config, dataset: BaseDataset, folder: Path) -> Non
     ``predictions/*.png`` and ``predictions.zip``.
 
     Args:
-        config: that the test ran with.
+        config, folder: as :func:`prepare_submission` got them.
         dataset: that was tested.
-        folder: that :func:`prepare_submission` was given.
 
     Raises:
         UserError: if a server would refuse a file (then it is not packed), or a file cannot be read or written.
@@ -96,15 +95,12 @@ def _finish(config: Config, dataset: BaseDataset, folder: Path) -> None:
 
 
 def check_detections(path: Path, annotations: Path, masks: bool) -> str:
-    """Check a file in COCO's results format.
+    """Check a JSON file in COCO's results format and return a short summary.
 
     Args:
-        path: the JSON file.
+        path: the file.
         annotations: the annotation file of the images, which may hold no annotations.
         masks: whether each detection must have a mask.
-
-    Returns:
-        A summary of a few words.
 
     Raises:
         UserError: naming the first detection that a server would refuse, and why.
@@ -123,16 +119,10 @@ def check_detections(path: Path, annotations: Path, masks: bool) -> str:
 
 
 def check_label_maps(folder: Path, images: Iterable[Path], lowest: int, highest: int) -> str:
-    """Check label maps in ADE20K's format: 8-bit PNG files of one channel, one for each image and of its size.
+    """Check label maps in ADE20K's format and return a short summary.
 
-    Args:
-        folder: with the label maps.
-        images: the images that they are of.
-        lowest: the smallest label that may occur.
-        highest: the largest one.
-
-    Returns:
-        A summary of a few words.
+    A folder holds one 8-bit PNG file of one channel for each image and of its size, with labels from ``lowest`` to
+    ``highest``.
 
     Raises:
         UserError: naming the first file that a server would refuse, and why.

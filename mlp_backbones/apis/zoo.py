@@ -40,43 +40,24 @@ nobody has reported any.
 
 @dataclass(frozen=True)
 class Row:
-    """A config with the results of one source, tested in one way.
+    """A config with the results of one source, tested in one way; empty where nothing is known."""
 
-    Attributes:
-        family: of the backbone, as its paper writes it, e.g. 'AS-MLP'.
-        dataset: that it is trained and tested on.
-        head: the detector, segmentor or classifier, e.g. 'Mask R-CNN'.
-        scales: of training, 'single' or 'multi'.
-        test: scales of testing, 'single' or 'multi' (with flips).
-        name: of the config, as the tools take it.
-        config: its path from the root of the repository.
-        backbone: variant, as in :func:`mlp_backbones.list_backbones`, or a slim one.
-        schedule: length of training.
-        parameters: of the whole model.
-        macs: multiply-accumulate operations of the whole model, for one image of ``size``.
-        size: (H, W) of the image, in pixels.
-        metrics: in percent, by name; empty where no result is known.
-        state: 'reported', 'official weights evaluated here', 'trained here' or 'no published result'.
-        source: of the results; '' where there are none.
-        weights: address of weights of the whole model; '' where there are none.
-    """
-
-    family: str
+    family: str  # of the backbone, as its paper writes it, e.g. 'AS-MLP'
     dataset: str
-    head: str
-    scales: str
-    test: str
-    name: str
-    config: str
-    backbone: str
+    head: str  # the detector, segmentor or classifier, e.g. 'Mask R-CNN'
+    scales: str  # of training, 'single' or 'multi'
+    test: str  # scales of testing, 'single' or 'multi' (with flips)
+    name: str  # of the config, as the tools take it
+    config: str  # its path from the root of the repository
+    backbone: str  # variant, as in mlp_backbones.list_backbones, or a slim one
     schedule: str
-    parameters: int
-    macs: int
-    size: tuple[int, int]
-    metrics: dict[str, float]
-    state: str
-    source: str
-    weights: str
+    parameters: int  # of the whole model
+    macs: int  # of the whole model, for one image of this size
+    size: tuple[int, int]  # (H, W) in pixels
+    metrics: dict[str, float]  # in percent
+    state: str  # 'reported', 'official weights evaluated here', 'trained here' or 'no published result'
+    source: str  # of the results
+    weights: str  # address of weights of the whole model
 
     @property
     def table(self) -> tuple[str, str, str, str]:
@@ -85,7 +66,7 @@ class Row:
 
 
 def load_zoo(root: Path) -> list[Row]:
-    """Reads the metafiles that ``model-index.yml`` in ``root`` names.
+    """Read the metafiles that ``model-index.yml`` in ``root`` names.
 
     Raises:
         UserError: if there is no such index (an installed package has none), or a metafile lacks something.
@@ -113,13 +94,11 @@ def tabulate(
     head: str | None = None,
     sort: str | None = None,
 ) -> dict[tuple[str, str, str, str], list[Row]]:
-    """Picks rows, and parts them into tables of what can be compared.
+    """Select rows, and part them into tables of what can be compared.
 
     Args:
         rows: of :func:`load_zoo`.
-        family: only of this one; case and signs do not matter, here and below. Default None: all.
-        dataset: only of this one. Default None: all.
-        head: only of this one. Default None: all.
+        family, dataset, head: only of this one; case and signs do not matter. Default None: all.
         sort: metric to sort by, the best first and rows without it last; mAP is box AP. Default None, and in tables
             that have no such metric: the first of each table.
 
@@ -130,7 +109,7 @@ def tabulate(
         UserError: if a name does not exist (the sentence lists those that do), or nothing is left.
     """
     rows = list(rows)
-    sort = sort and _find('metric', ALIASES.get(sort, sort), [name for row in rows for name in row.metrics])
+    sort = sort and _find('metric', ALIASES.get(sort, sort), _metrics(rows, details=True))
     for key, asked in dict(family=family, dataset=dataset, head=head).items():
         if asked:
             found = _find(key, asked, [getattr(row, key) for row in rows])
@@ -155,7 +134,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints the zoo as the arguments say."""
+    """Print the zoo that the arguments select."""
     rows = load_zoo(Path(__file__).parents[2])
     print(FORMATS[args.format](tabulate(rows, args.family, args.dataset, args.head, args.sort)), end='')
 

@@ -106,7 +106,7 @@ class DigitScenes(Sequence[Scene]):
 
 
 def write_digit_scenes(root: str | Path, train: int, val: int, seed: int = 0) -> Path:
-    """Write scenes once, for stock data sets to read.
+    """Write scenes once, for data sets of mmdet and mmseg to read, and return ``root``.
 
     ``images/{train,val}/000000.png``; ``annotations/instances_{train,val}.json`` in COCO's format (boxes, RLE masks)
     and ``labels/{train,val}/000000.png`` as in ADE20K (0 background, 1 to 10 the digits 0 to 9). Everything is
@@ -114,12 +114,8 @@ def write_digit_scenes(root: str | Path, train: int, val: int, seed: int = 0) ->
 
     Args:
         root: the folder to make.
-        train: number of training scenes.
-        val: number of validation scenes.
+        train, val: numbers of training and validation scenes.
         seed: see :class:`DigitScenes`. Default 0.
-
-    Returns:
-        ``root``.
 
     Raises:
         FileExistsError: if ``root`` exists and holds something else.
@@ -142,12 +138,11 @@ def write_digit_scenes(root: str | Path, train: int, val: int, seed: int = 0) ->
 
 
 def _is_written(root: Path, manifest: dict) -> bool:
-    path = root / MANIFEST
     if not root.is_dir() or not any(root.iterdir()):
         return False
     try:
-        found = json.loads(path.read_text()) if path.is_file() else 'something else'
-    except ValueError:
+        found = json.loads((root / MANIFEST).read_text())
+    except (OSError, ValueError):
         found = 'something else'
     if found != manifest:
         raise FileExistsError(f'{root} holds {found}, expected {manifest}: move it away, or write to another folder')
@@ -219,7 +214,7 @@ def _place(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _blend(image: np.ndarray, alpha: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Paints ``colour``, pushed away from the background's mean so that the digit can be seen."""
+    """Paint ``colour``, pushed away from the background's mean so that the digit can be seen."""
     inside = alpha >= 128
     behind = image[inside].sum(0, dtype=np.int64) // inside.sum()
     if np.abs(colour - behind).sum() < MIN_CONTRAST:

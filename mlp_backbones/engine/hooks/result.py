@@ -32,49 +32,27 @@ RECORD = 'training'
 
 @dataclass(frozen=True)
 class Result:
-    """The content of a result file; the config's metafile holds everything else about the config.
+    """The content of a result file; the config's metafile holds everything else about the config."""
 
-    Attributes:
-        config: bare name of a config of the zoo.
-        options: ``--cfg-options`` of the training, by dotted key.
-        config_hash: of the config with these options (:func:`mlp_backbones.engine.provenance.config_hash`).
-        completed: whether the training came to its end.
-        test: 'single', or 'multi' for several scales and flips.
-        metrics: in percent, by the names of :data:`METRICS`; with several seeds the means.
-        seeds: of the trainings.
-        machine: in words and numbers, see :func:`mlp_backbones.engine.provenance.machine`.
-        threads: of torch, in each process; of an average over seeds where the costs were measured.
-        versions: of Python and libraries.
-        commit: of the repository, with '-dirty' behind it if files differed; None for an installed package.
-        date: of the test, as in 2026-11-21.
-        command: that trained it; with several seeds the one that trained all.
-        spread: standard deviation over the seeds (of a sample), in percent; empty for one seed.
-        cost: any of 'train_minutes', 'infer_ms' and 'train_ms' of a step, and 'memory_mb' (1e6 bytes) of a training
-            step; empty where not measured.
-    """
-
-    config: str
-    options: dict
-    config_hash: str
-    completed: bool
-    test: str
-    metrics: dict[str, float]
-    seeds: list[int]
-    machine: dict
-    threads: int
-    versions: dict[str, str | None]
-    commit: str | None
-    date: str
-    command: str
-    spread: dict[str, float] = field(default_factory=dict)
+    config: str  # bare name of a config of the zoo
+    options: dict  # --cfg-options of the training, by dotted key
+    config_hash: str  # of the config with these options, see provenance.config_hash
+    completed: bool  # whether the training came to its end
+    test: str  # 'single', or 'multi' for several scales and flips
+    metrics: dict[str, float]  # in percent, by the names of METRICS; with several seeds the means
+    seeds: list[int]  # of the trainings
+    machine: dict  # in words and numbers, see provenance.machine
+    threads: int  # of torch, in each process; of an average over seeds where the costs were measured
+    versions: dict[str, str | None]  # of Python and libraries
+    commit: str | None  # of the repository, '-dirty' behind it if files differed; None for an installed package
+    date: str  # of the test, as in 2026-11-21
+    command: str  # that trained it; with several seeds the one that trained all
+    spread: dict[str, float] = field(default_factory=dict)  # standard deviation over several seeds, in percent
+    # Any of 'train_minutes', 'infer_ms' and 'train_ms' of a step, and 'memory_mb' (1e6 bytes) of a training step.
     cost: dict[str, float] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Write the file whole or not at all.
-
-        Raises:
-            UserError: if it cannot be written.
-        """
+        """Write the file whole or not at all; raise UserError if that is impossible."""
         remedy = 'free space or make the folder writable, then run the same command again; add --resume to a training'
         with writing(path, remedy):
             write_text(path, json.dumps({'format': FORMAT, **asdict(self)}, indent=1, default=str) + '\n')
@@ -88,11 +66,7 @@ class Result:
 
 
 def average(results: Sequence[Result]) -> Result:
-    """One result for several seeds of the same config with the same options.
-
-    Returns:
-        The first one, with the means of the metrics and their spread.
-    """
+    """Return the first of several seeds of a config, with the means of the metrics and their spread."""
     values = {name: [result.metrics[name] for result in results] for name in results[0].metrics}
     several = len(results) > 1
     return Result(
@@ -109,17 +83,14 @@ def average(results: Sequence[Result]) -> Result:
 def from_logs(
     runner: Runner, logged: dict[str, float], record: dict, meta: dict, test: str = 'single'
 ) -> Result | None:
-    """The result of a validation or a test.
+    """Return the result of a validation or a test; None if ``logged`` has none of :data:`METRICS`.
 
     Args:
         runner: that has just tested.
         logged: its metrics, by the names of mmdet, mmseg and mmpretrain.
         record: of the training, as :class:`ResultHook` puts it into checkpoints.
         meta: of its checkpoint: 'epoch' and 'iter' that are done.
-        test: 'single', or 'multi' for several scales and flips. Default 'single'.
-
-    Returns:
-        The result; None if there is no metric in ``logged`` that we know.
+        test: as in :class:`Result`. Default 'single'.
     """
     metrics = {name: round(float(logged[key]) * scale, 2) for key, (name, scale) in METRICS.items() if key in logged}
     if not metrics:
@@ -168,30 +139,24 @@ class ResultHook(Hook):
             runner.logger.info(fault)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        if self.mixed:
-            return
-        result = from_logs(runner, metrics or {}, self.record, dict(epoch=runner.epoch, iter=runner.iter))
-        if result and runner.rank == 0:
-            result.write(Path(runner.work_dir) / FILE)
+        if not self.mixed:
+            meta = dict(epoch=runner.epoch, iter=runner.iter)
+            _write(runner, from_logs(runner, metrics or {}, self.record, meta))
 
 
 def write_test_result(runner: Runner, logged: dict[str, float], checkpoint: dict, test: str) -> None:
-    """Write ``result.json`` into the work directory after a test, or log why not.
-
-    Args:
-        runner: that has just tested.
-        logged: its metrics.
-        checkpoint: that was tested.
-        test: 'single' or 'multi', as in :class:`Result`.
-    """
+    """Write ``result.json`` of a tested checkpoint into the work directory, or log why not; see :func:`from_logs`."""
     fault = _fault(runner, checkpoint, 'test')
     if fault:
         runner.logger.info(fault)
     else:
         meta = checkpoint['meta']
-        result = from_logs(runner, logged, meta[RECORD], meta, test)
-        if result and runner.rank == 0:
-            result.write(Path(runner.work_dir) / FILE)
+        _write(runner, from_logs(runner, logged, meta[RECORD], meta, test))
+
+
+def _write(runner: Runner, result: Result | None) -> None:
+    if result and runner.rank == 0:
+        result.write(Path(runner.work_dir) / FILE)
 
 
 def _fault(runner: Runner, checkpoint: dict, now: str) -> str:
