@@ -25,8 +25,7 @@ def atomic_file(target: str | Path) -> Iterator[Path]:
     The new content is synced to disk before it replaces the old one: after a kill or on a full disk the target is
     unchanged. Leftovers of killed writers of the same target are removed. An existing target keeps its permissions.
 
-    Args:
-        target: the file to write; its folder is created if it is missing.
+    The folder is created if it is missing.
 
     Yields:
         The path to write to, an empty file in the folder of the target whose name ends in ``.partial``.
@@ -53,11 +52,8 @@ def atomic_file(target: str | Path) -> Iterator[Path]:
 def atomic_folder(target: str | Path) -> Iterator[Path]:
     """Write a folder next to its target, and move it into place when the block ends without an error.
 
-    Args:
-        target: the folder to create; it must be missing or empty when the block ends.
-
     Yields:
-        The path to write to, an empty folder beside the target.
+        The path to write to, an empty folder beside the target, which must be missing or empty when the block ends.
 
     Raises:
         UserError: if the target exists and is not a folder, or cannot be one.
@@ -94,14 +90,7 @@ def write_text(target: str | Path, text: str) -> None:
 
 
 def check_target(target: str | Path, is_folder: bool = False) -> Path:
-    """Check, before the work begins, that a path can be written to; create the folder that it is in.
-
-    Args:
-        target: the file or folder to write.
-        is_folder: whether it is a folder. Default False.
-
-    Returns:
-        The path.
+    """Check, before the work begins, that a file or folder can be written, and create the folder that it is in.
 
     Raises:
         UserError: if the target is a device, FIFO, socket or link, a folder instead of a file or the reverse, or has a
@@ -109,37 +98,35 @@ def check_target(target: str | Path, is_folder: bool = False) -> Path:
         OSError: if the folder that it is in cannot be created.
     """
     target = Path(target)
-    kind, shown = 'folder' if is_folder else 'file', printable(target)
+    fault = _fault(target, is_folder)
+    if not fault:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return target
+        except (FileExistsError, NotADirectoryError) as error:
+            fault = f'{printable(error.filename)} is not a folder'
+    raise UserError(f'cannot write {printable(target)}: {fault}')
+
+
+def _fault(target: Path, is_folder: bool) -> str:
     try:
         length = len(os.fsencode(target.name))
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f'cannot write {shown}: its name has half of a character (a lone surrogate); leave it out'
-        ) from error
+    except UnicodeEncodeError:
+        return 'its name has half of a character (a lone surrogate); leave it out'
     if '\0' in str(target):
-        raise UserError(f'cannot write {shown}: its name has a NUL character; leave it out')
+        return 'its name has a NUL character; leave it out'
     if length > _LONGEST:
-        raise UserError(f'cannot write {shown}: its name has {length} bytes; give one of at most {_LONGEST}')
+        return f'its name has {length} bytes; give one of at most {_LONGEST}'
     is_right = target.is_dir() if is_folder else target.is_file()
     if target.is_symlink() or (target.exists() and not is_right):
         what = 'a link' if target.is_symlink() else 'a folder' if target.is_dir() else 'a file' if is_folder else ''
-        raise UserError(
-            f'cannot write {shown}: it is {what or "a device, FIFO or socket"}; give the name of a regular {kind}'
-        )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f'cannot write {shown}: {printable(error.filename)} is not a folder') from error
-    return target
+        kind = 'folder' if is_folder else 'file'
+        return f'it is {what or "a device, FIFO or socket"}; give the name of a regular {kind}'
+    return ''
 
 
 def remove_leftovers(folder: str | Path, target: str = '') -> None:
-    """Remove what killed writers left in a folder, by :func:`atomic_file` or :func:`atomic_folder`.
-
-    Args:
-        folder: where to look.
-        target: name of the file or folder that they wrote. Default '': any.
-    """
+    """Remove what killed writers of ``target``, or of anything, left in a folder; see :func:`atomic_file`."""
     prefix = re.escape(_prefix(target)) if target else r'\..+\.'
     pattern = re.compile(prefix + '[0-9a-f]{16}' + re.escape(_SUFFIX))
     for entry in [*os.scandir(folder)]:

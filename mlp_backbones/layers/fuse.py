@@ -11,11 +11,10 @@ from .plain import is_plain, is_watched
 
 
 def fold_norm_after(conv: Any, norm: Any) -> nn.Module:
-    """Move a BatchNorm that follows ``conv`` into it.
+    """Move a BatchNorm that follows ``conv`` into it, and return an Identity in its place.
 
-    Returns:
-        An Identity in its place, or the norm itself where it is of another kind, has no running
-        statistics, or where one of the layers has hooks, is parametrized or was replaced.
+    The norm itself is returned where it is of another kind or has no running statistics, or where one of the layers has
+    hooks, is parametrized or was replaced.
     """
     if not _is_constant(norm) or not is_plain(conv, nn.Conv2d):
         return norm
@@ -25,11 +24,9 @@ def fold_norm_after(conv: Any, norm: Any) -> nn.Module:
 
 
 def fold_norm_before(norm: Any, *convs: Any) -> nn.Module:
-    """Move a BatchNorm into the 1x1 convolutions that read it; those of regions read each channel several times.
+    """Move a BatchNorm into the 1x1 convolutions that read it; see :func:`fold_norm_after`.
 
-    Returns:
-        An Identity in its place, or the norm itself where it is of another kind, has no running
-        statistics, or where one of the layers has hooks, is parametrized or was replaced.
+    Convolutions of regions read each channel several times.
     """
     if not _is_constant(norm) or not all(is_plain(conv, nn.Conv2d) for conv in convs):
         return norm

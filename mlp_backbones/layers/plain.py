@@ -8,11 +8,7 @@ def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
     """Return whether a call of ``layer`` runs only ``kind.forward``, so that its weights may be read instead.
 
     A layer that was replaced, wrapped or parametrized, that has hooks (its own, or those of all modules), another
-    ``forward`` or a compiled one is not, and must be called as a layer.
-
-    Args:
-        layer: the layer.
-        kind: the exact class that it was built as.
+    ``forward`` or a compiled one is not, and must be called as a layer. ``kind`` is the exact class that was built.
     """
     return type(layer) is kind and not is_watched(layer)
 

@@ -64,11 +64,8 @@ def unfold_regions(
 
     Args:
         x: ``[B, C * region_size, H', W']``.
-        region_size: as given to :func:`fold_regions`.
-        step: as given to :func:`fold_regions`.
-        dim: as given to :func:`fold_regions`.
+        region_size, step, dim, neighbours_first: as given to :func:`fold_regions`.
         length: the side along ``dim`` before folding.
-        neighbours_first: as given to :func:`fold_regions`. Default False.
 
     Returns:
         ``[B, C, H, W]`` with ``length`` along ``dim``, in the memory format of ``x``, or contiguous.
@@ -108,10 +105,7 @@ def add_unfolded(
         y: ``[B, C, H, W]``.
         x: ``[B, C * region_size, H', W']``.
         scale: ``[B, C, 1, 1]``.
-        region_size: as given to :func:`fold_regions`.
-        step: as given to :func:`fold_regions`.
-        dim: as given to :func:`fold_regions`.
-        neighbours_first: as given to :func:`fold_regions`. Default False.
+        region_size, step, dim, neighbours_first: as given to :func:`fold_regions`.
 
     Raises:
         ValueError: if ``x`` is not 4-D or another argument is out of range.
@@ -137,10 +131,8 @@ def average_of_unfolded(
         x: ``[B, K, H', W']``, what the last point-wise map of a branch reads.
         weight: ``[C * region_size, K, 1, 1]``.
         bias: ``[C * region_size]``.
-        region_size: as given to :func:`fold_regions`.
-        dim: as given to :func:`fold_regions`.
+        region_size, dim, neighbours_first: as given to :func:`fold_regions`.
         length: the side along ``dim`` before folding.
-        neighbours_first: as given to :func:`fold_regions`. Default False.
 
     Returns:
         ``[B, C]``; it does not depend on the step.

@@ -21,12 +21,9 @@ def cycle_shift(x: Tensor, step_size: int, dim: int) -> Tensor:
     are 0, 1, -1, 0, 1, -1, ... Source: CycleMLP, arXiv 2107.10224, section 3.2.
 
     Args:
-        x: ``[B, C, H, W]``, any memory format.
+        x: ``[B, C, H, W]``, any memory format, which the result has, too.
         step_size: number of different offsets; 1 leaves all in place.
         dim: the axis to move along, 2 (H) or 3 (W).
-
-    Returns:
-        ``[B, C, H, W]`` in the memory format of ``x``.
 
     Raises:
         ValueError: if ``x`` is not 4-D, ``step_size`` is below 1 or ``dim`` is not 2 or 3.
@@ -48,10 +45,8 @@ def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int,
 
     Args:
         x: ``[B, C_in, H, W]``.
-        weight: ``[C_out, C_in, 1, 1]``, the layout of a 1x1 convolution.
-        bias: ``[C_out]`` or None.
-        step_size: see :func:`cycle_shift`.
-        dim: 2 (H) or 3 (W).
+        weight, bias: of a 1x1 convolution, ``[C_out, C_in, 1, 1]`` and ``[C_out]`` or None.
+        step_size, dim: see :func:`cycle_shift`.
 
     Returns:
         ``[B, C_out, H, W]``.
@@ -71,13 +66,10 @@ def axial_shift(x: Tensor, shift_size: int, dim: int, dilation: int = 1) -> Tens
     enter. Source: AS-MLP, arXiv 2107.08391, section 3.2.
 
     Args:
-        x: ``[B, C, H, W]``, any memory format.
+        x: ``[B, C, H, W]``, any memory format, which the result has, too.
         shift_size: number of groups ``s``, odd; 1 leaves all in place.
         dim: the axis to move along, 2 (H) or 3 (W).
         dilation: positions between the offsets of neighbouring groups. Default 1.
-
-    Returns:
-        ``[B, C, H, W]`` in the memory format of ``x``.
 
     Raises:
         ValueError: if ``x`` is not 4-D, ``shift_size`` is even or below 1, ``dilation`` is below 1 or ``dim`` is not
@@ -101,11 +93,8 @@ def axial_linear(
 
     Args:
         x: ``[B, C_in, H, W]``.
-        weight: ``[C_out, C_in, 1, 1]``, the layout of a 1x1 convolution.
-        bias: ``[C_out]`` or None.
-        shift_size: see :func:`axial_shift`.
-        dim: 2 (H) or 3 (W).
-        dilation: see :func:`axial_shift`. Default 1.
+        weight, bias: of a 1x1 convolution, ``[C_out, C_in, 1, 1]`` and ``[C_out]`` or None.
+        shift_size, dim, dilation: see :func:`axial_shift`.
 
     Returns:
         ``[B, C_out, H, W]``.

@@ -21,12 +21,7 @@ def memory_format(x: Tensor) -> torch.memory_format:
 def autocast_once(x: Tensor) -> Tensor:
     """Cast ``x`` as autocast would for the next product, so that several products read one copy.
 
-    Args:
-        x: any tensor.
-
-    Returns:
-        ``x`` in the dtype that autocast has for products on its device; ``x`` itself outside of autocast, and in
-        float64, which autocast does not change.
+    Outside of autocast, and in float64, which autocast does not change, ``x`` itself is returned.
     """
     # A compiler shares the casts by itself.
     dtype = None if is_compiling() or x.dtype == torch.float64 else autocast_dtype(x.device.type)
@@ -38,13 +33,7 @@ def gelu(x: Tensor) -> Tensor:
     """Apply GELU (exact, arXiv 1606.08415).
 
     On CPUs the fast kernel of torch (two to three times in bf16) takes only contiguous tensors: it gets a contiguous
-    view of a channels_last map.
-
-    Args:
-        x: any tensor; ``[B, C, H, W]`` in any memory format.
-
-    Returns:
-        The same shape, in the memory format of ``x``.
+    view of a channels_last map. The result has the memory format of ``x``.
     """
     if is_captured() or is_transformed() or memory_format(x) != torch.channels_last:
         return F.gelu(x)
@@ -67,13 +56,7 @@ def sym_max(a: int, b: int) -> int:
 def pad_end(x: Tensor, rows: int, columns: int) -> Tensor:
     """Append rows of zeros at the bottom and columns at the right of ``[B, C, H, W]``.
 
-    Args:
-        x: ``[B, C, H, W]``.
-        rows: how many, at least 0.
-        columns: how many, at least 0.
-
-    Returns:
-        ``[B, C, H + rows, W + columns]``; ``x`` itself where there is nothing to pad.
+    ``x`` itself is returned where there is nothing to pad, as by the functions below.
     """
     # In a traced graph the amounts are symbols; a comparison would fix the size of the image.
     if is_compiling() or rows or columns:
@@ -93,28 +76,12 @@ def crop(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
 
 @fx_leaf
 def pad_to_multiple(x: Tensor, divisor: int) -> Tensor:
-    """Append zeros at the bottom and right until both sides are multiples of ``divisor``.
-
-    Args:
-        x: ``[B, C, H, W]``.
-        divisor: at least 1.
-
-    Returns:
-        ``[B, C, ~H, ~W]``; ``x`` itself where there is nothing to pad.
-    """
+    """Append zeros at the bottom and right of ``[B, C, H, W]`` until both sides are multiples of ``divisor``."""
     # In this form a traced graph sees that the new sides divide.
     return pad_end(x, *((side + divisor - 1) // divisor * divisor - side for side in x.shape[2:]))
 
 
 @fx_leaf
 def pad_to_least(x: Tensor, least: int) -> Tensor:
-    """Append zeros at the bottom and right until no side is shorter than ``least``.
-
-    Args:
-        x: ``[B, C, H, W]``.
-        least: at least 1.
-
-    Returns:
-        ``[B, C, max(H, least), max(W, least)]``; ``x`` itself where there is nothing to pad.
-    """
+    """Append zeros at the bottom and right of ``[B, C, H, W]`` until no side is shorter than ``least``."""
     return pad_end(x, *(sym_max(least - side, 0) for side in spatial_shape(x))) if least > 1 else x

@@ -1,4 +1,4 @@
-"""Whether the classes of the data, of the data set's metainfo and of the model's heads are the same."""
+"""Compare the classes of the data, of the data set's metainfo and of the model's heads."""
 
 import io
 import json
@@ -37,11 +37,8 @@ _CATEGORIES = re.compile(rb'"categories"\s*:\s*(?=\[)')
 def check_categories(config: Config, dataloaders: Sequence[str]) -> None:
     """Compare the categories of COCO's annotation files with the classes of mmdet's CocoDataset and its heirs.
 
-    Only the list of categories is read. Data sets that read their annotations in another way are not checked.
-
-    Args:
-        config: whose libraries are imported.
-        dataloaders: keys of the dataloaders.
+    Only the list of categories is read. Data sets that read their annotations in another way are not checked. The
+    libraries of the config must be imported.
 
     Raises:
         UserError: if no category is a class, so that every box would be dropped, or if labels would get wrong names:
@@ -87,7 +84,7 @@ def check_categories(config: Config, dataloaders: Sequence[str]) -> None:
 
 
 def read_categories(path: Path) -> list[str]:
-    """The names of the categories in an annotation file of COCO's format, without reading all of it; [] if none."""
+    """Return the categories of an annotation file of COCO's format without reading all of it; [] if there are none."""
     if path.stat().st_size == 0:
         return []
     with path.open('rb') as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -107,7 +104,7 @@ def read_categories(path: Path) -> list[str]:
 
 @HOOKS.register_module()
 class ClassesHook(Hook):
-    """Before the first iteration compares the classes of the data with the outputs of the model.
+    """Compare the classes of the data with the outputs of the model before the first iteration.
 
     It looks at every ``num_classes``, ``num_things_classes`` and ``num_stuff_classes`` of heads, losses and the data
     preprocessor that the config builds, at whether a detector has boxes to train on, and at the values of some label
@@ -142,13 +139,7 @@ class ClassesHook(Hook):
 
 
 def check_heads(config: Config, model: nn.Module, metainfo: dict, dataloader: str) -> None:
-    """Compare the numbers of classes of a model with the classes of a data set.
-
-    Args:
-        config: that the model was built from.
-        model: the model, not wrapped.
-        metainfo: of the data set, with ``classes``; others are not checked.
-        dataloader: its key, for the sentence.
+    """Compare the numbers of classes of an unwrapped model with the ``classes`` in the metainfo of a data set, if any.
 
     Raises:
         UserError: with the lines to write, if they differ and ``check_classes`` is not False.
