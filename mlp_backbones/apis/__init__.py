@@ -1,4 +1,4 @@
-"""What a user calls: configs, inference, export, submissions, reports and the zoo."""
+"""Functions for users: configs, inference, export, submissions, reports and the zoo."""
 
 from .config import load_config
 from .prepare import TestOptions, TrainOptions, prepare_test, prepare_train

@@ -1,4 +1,4 @@
-"""From a config's name and options to a config that a Runner takes."""
+"""Load a config by name with options, and build its model."""
 
 import argparse
 import errno
@@ -26,7 +26,7 @@ from ..errors import UserError, printable, reason_of
 from .explain import explained
 from .values import check_values
 
-# In these None says the same as nothing, and mmengine's Runner takes only nothing.
+# None means that these keys are not given, and mmengine's Runner does not accept None.
 MAY_BE_NONE = ('custom_hooks', 'default_hooks', 'env_cfg', 'launcher', 'log_level', 'randomness', 'visualizer')
 # What draws predictions, where a config has none of it: the hook and the visualizer.
 DRAWING = dict(
@@ -49,7 +49,7 @@ def check_device(device: str) -> None:
 
 
 class OptionsAction(DictAction):
-    """mmengine's action, but what it cannot parse is one sentence."""
+    """mmengine's action, which reports in one sentence what it cannot parse."""
 
     def __call__(self, parser, namespace, values, option_string=None) -> None:
         for value in values:
@@ -78,11 +78,11 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
 
     Args:
         name: a path, or e.g. ``cyclemlp_maskrcnn_digits``.
-        configs: where configs with bare names lie.
+        configs: folder of the configs with bare names.
         options: ``--cfg-options``, by dotted key. Default None.
 
     Returns:
-        The config, and under ``provenance`` what it is: its recipe's name, the options and a hash of both.
+        The config, with the name of its recipe, the options and a hash of both under ``provenance``.
 
     Raises:
         UserError: if there is no such config (the sentence names the nearest ones), or it has no place for an option.
@@ -121,7 +121,7 @@ def load_config(name: str, configs: Path, options: dict | None = None) -> Config
 
 
 def _read(path: Path) -> Config:
-    """mmengine's reader; what goes wrong in it is one sentence with the file and the line."""
+    """Read a config with mmengine, and report an error in one sentence with the file and the line."""
     try:
         content = load(path) if path.suffix in DATA_FILES else {}
         if not isinstance(content, dict):
@@ -140,9 +140,14 @@ def _read(path: Path) -> Config:
             reason = 'it ends the program (SystemExit)'
         else:
             reason = reason_of(cause).replace('(<unknown>, ', '(')
-        files = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-        at = [(Path(file).name, line) for file, line in files if file.endswith('.py') and _is_config(file, path)]
-        place = f' ({printable(at[-1][0])}, line {at[-1][1]})' if at else ''
+        files = [(Path(frame.f_code.co_filename), line) for frame, line in walk_tb(error.__traceback__)]
+        # The file itself, or one in a folder of configs.
+        at = [
+            f'{printable(file.name)}, line {line}'
+            for file, line in files
+            if file.suffix == '.py' and (file.resolve() == path.resolve() or {'_base_', 'configs'} & {*file.parts})
+        ]
+        place = f' ({at[-1]})' if at else ''
         kind = type(cause).__name__
         kind = '' if isinstance(cause, (SystemExit, OSError, RecursionError)) or reason == kind else f'{kind}: '
         advice = '; put the folder of your module on PYTHONPATH' if isinstance(error, ImportError) else ''
@@ -153,11 +158,6 @@ def _read(path: Path) -> Config:
                 if _PAIRS.search(str(key)):
                     node[key] = _as_tuple(value)
     return config
-
-
-def _is_config(file: str, path: Path) -> bool:
-    """Whether code of ``file`` is that of a config: it is the file itself, or lies in a folder of configs."""
-    return Path(file).resolve() == path.resolve() or '_base_' in Path(file).parts or 'configs' in Path(file).parts
 
 
 def _as_tuple(value: object) -> object:
@@ -174,7 +174,7 @@ def drop_none(config: Config) -> None:
 
 
 def _check_delete(config: Config, path: Path) -> None:
-    """Refuse what mmengine leaves of ``_delete_``, which it would give to a constructor."""
+    """Refuse a ``_delete_`` that mmengine left over, which it would give to a constructor."""
     for place, node in places(config._cfg_dict):
         if '_delete_' in node:
             raise UserError(
@@ -184,14 +184,14 @@ def _check_delete(config: Config, path: Path) -> None:
 
 
 def recipe_name(path: Path, configs: Path) -> str:
-    """The bare name of a config; for an alias, which stands at the top of ``configs``, that of the config it names."""
+    """Return the bare name of a config, or of the config that it names if it is an alias at the top of ``configs``."""
     is_alias = path.suffix == '.py' and path.resolve().parent == configs.resolve()
     bases = re.findall(r"^_base_ = '(.+)\.py'$", path.read_text(), re.MULTILINE) if is_alias else []
     return Path(bases[0]).name if bases else path.stem
 
 
 def model_config(config: Config) -> dict:
-    """The model of a config as mmengine's Runner builds it: a ``data_preprocessor`` beside the model belongs to it."""
+    """Return the model of a config as mmengine's Runner builds it, with a ``data_preprocessor`` beside the model."""
     model = dict(config.model)
     if 'data_preprocessor' in config:
         model.setdefault('data_preprocessor', config.data_preprocessor)
@@ -199,22 +199,16 @@ def model_config(config: Config) -> dict:
 
 
 def library(config: Config) -> str:
-    """The package whose classes a config names: its ``default_scope``, or that of its model's type."""
+    """Return the package whose classes a config names: its ``default_scope``, or that of its model's type."""
     scope, kind = config.get('default_scope'), config.get('model', {}).get('type', '')
     if scope and scope != 'mmengine':
         return scope
-    return (
-        kind.partition('.')[0]
-        if isinstance(kind, str) and '.' in kind
-        else getattr(kind, '__module__', '').partition('.')[0]
-    )
+    module = getattr(kind, '__module__', '') if not isinstance(kind, str) else kind if '.' in kind else ''
+    return module.partition('.')[0]
 
 
 def import_libraries(config: Config) -> None:
-    """Import the libraries that a config names, without what they print and warn of while they are imported.
-
-    They announce optional packages on the standard output, whatever the level of the log.
-    """
+    """Import the libraries that a config names, without the output and warnings about optional packages."""
     scope = library(config)
     for name in (scope, *(other for other in DRAWING if other != scope and f'{other}.' in str(config._cfg_dict))):
         if name in DRAWING and find_spec(name) is not None:
@@ -250,6 +244,6 @@ def revert_sync_batchnorm(config: Config) -> None:
             count += 1
     if count:
         print_log(
-            f'SyncBN runs only on GPUs in several processes (--launcher): it is BN here, in {count} places',
+            f'SyncBN runs only on GPUs in several processes (--launcher): BN takes its place in {count} places',
             logger='current',
         )

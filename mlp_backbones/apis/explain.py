@@ -1,4 +1,4 @@
-"""From an error of mmengine, a registry or a constructor to one sentence."""
+"""Turn an error of mmengine, a registry or a constructor into one sentence."""
 
 import linecache
 import re
@@ -28,15 +28,10 @@ _EMPTY_DATA = 'no image is left in a data set: its annotation file or folder is 
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """Turn what building a runner, a model or data raises into a UserError.
+    """Turn any error before the first iteration, and of a full disk at any time, into a UserError.
 
-    An error inside an iteration, a validation or a test keeps its traceback: it is one of the code that runs.
-
-    Args:
-        name: of the config, for the sentence.
-
-    Raises:
-        UserError: in place of any error before the first iteration, and of a full disk at any time.
+    An error inside an iteration, a validation or a test keeps its traceback: it belongs to the code that runs. ``name``
+    is that of the config.
     """
     try:
         yield
@@ -50,7 +45,7 @@ def explained(name: str) -> Iterator[None]:
 
 
 def explain(error: BaseException) -> str:
-    """What could not be built, and why: the class or type that a config names, and the text of the error."""
+    """Name the class or type of a config that could not be built, and the reason."""
     frames = list(walk_tb(error.__traceback__))
     reason, names = reason_of(error), []
     if isinstance(error, KeyError) and 'registry. Please check whether' in str(error):

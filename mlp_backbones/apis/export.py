@@ -1,4 +1,4 @@
-"""From a network to a graph that other software runs."""
+"""Export a network as a graph that other software runs."""
 
 import warnings
 from io import BytesIO
@@ -32,7 +32,7 @@ class SegmentorGraph(nn.Module):
 def export_graph(
     model: nn.Module, path: Path, size: tuple[int, int] = (224, 224), dynamic: bool = True, opset: int | None = None
 ) -> float:
-    """Write a model as ONNX (``.onnx``) or as an exported program of torch (``.pt2``), and tries it at other sizes.
+    """Write a model as ONNX (``.onnx``) or as an exported program of torch (``.pt2``), and try it at other sizes.
 
     Args:
         model: takes images ``[B, 3, H, W]``, gives a tensor or a tuple of tensors.
@@ -70,15 +70,8 @@ def export_graph(
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             if path.suffix == '.onnx':
-                program = torch.onnx.export(
-                    model,
-                    (example,),
-                    input_names=['images'],
-                    opset_version=opset,
-                    dynamic_shapes=(free,),
-                    dynamo=True,
-                    verbose=False,
-                )
+                options = dict(opset_version=opset, dynamic_shapes=(free,), dynamo=True, verbose=False)
+                program = torch.onnx.export(model, (example,), input_names=['images'], **options)
                 written.write(program.model_proto.SerializeToString())
             else:
                 torch.export.save(torch.export.export(model, (example,), dynamic_shapes=(free,)), written)
@@ -90,11 +83,9 @@ def export_graph(
     trials = [(size[0] * 3 // 4, size[1]), (size[0] + 37, size[1] * 2 - 5), (size[0] * 2, size[1] + 64)]
     # A graph that fixes a size of the example differs at small images only. Some heads do not take these.
     trials += [small for small in ((5, 33), (1, 1)) if _takes(model, small)]
+    shapes = [(batch, _channels(model), *trial) for batch, trial in enumerate(trials if dynamic else [size], 1)]
     try:
-        error = max(
-            _difference(model, written, path.suffix, trial, batch)
-            for batch, trial in enumerate(trials if dynamic else [size], 1)
-        )
+        error = max(_difference(model, written, path.suffix, shape) for shape in shapes)
     except Exception as failed:
         raise UserError(f'{path} was not written: it does not run ({str(failed).splitlines()[0]}){remedy}') from failed
     if not error < TOLERANCE:
@@ -113,8 +104,8 @@ def _takes(model: nn.Module, size: tuple[int, int]) -> bool:
     return True
 
 
-def _difference(model: nn.Module, written: BytesIO, suffix: str, size: tuple[int, int], batch: int) -> float:
-    x = torch.randn(batch, _channels(model), *size)
+def _difference(model: nn.Module, written: BytesIO, suffix: str, shape: tuple[int, ...]) -> float:
+    x = torch.randn(shape)
     if suffix == '.onnx':
         import onnxruntime
 

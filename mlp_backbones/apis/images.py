@@ -30,7 +30,7 @@ class BadPicture(Exception):
 
 @dataclass(frozen=True)
 class Picture:
-    """A file that can be opened as an image; what is in it, a pipeline or :meth:`decode` finds out."""
+    """A file that can be opened as an image; a pipeline or :meth:`decode` reads its content."""
 
     path: Path
 
@@ -48,15 +48,12 @@ class Picture:
 
 
 def find_pictures(source: str, out: Path, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[Path, list[Path]]:
-    """The images that a user names: one, those of a folder and the folders in it, or those that match a pattern.
+    """Return the folder that the images of a user lie below, and the sorted images.
 
     Args:
-        source: a file, a folder or a pattern such as ``'a/**/*.jpg'``.
-        out: where results go; what lies below it is no input.
-        suffixes: of the files of a folder that are taken for images; none: all. Default ``SUFFIXES``.
-
-    Returns:
-        The folder that the images lie below, and the images in order.
+        source: a file, a folder, or a pattern such as ``'a/**/*.jpg'``.
+        out: folder of the results, which is no input.
+        suffixes: of the images in a folder; none: all files. Default ``SUFFIXES``.
 
     Raises:
         UserError: if there is none, or none outside of ``out``.
@@ -65,33 +62,27 @@ def find_pictures(source: str, out: Path, suffixes: tuple[str, ...] = SUFFIXES) 
     if path.is_file():
         return path.parent, [path]
     if path.is_dir():
-        root, found = path, path.rglob('*')
-        found = (p for p in found if not p.name.startswith('.') and p.name.lower().endswith(suffixes or ''))
+        root, names = path, path.rglob('*')
+        found = (p for p in names if not p.name.startswith('.') and p.name.lower().endswith(suffixes or ''))
         nothing = f'{printable(source)} holds no image, by the suffixes {" ".join(suffixes) or "(any)"}'
     else:
         fixed = re.split(r'[*?[]', source)[0]
-        root, found = (
-            Path(fixed) if fixed.endswith('/') else Path(fixed).parent,
-            map(Path, glob.glob(source, recursive=True)),
-        )
+        root = Path(fixed) if fixed.endswith('/') else Path(fixed).parent
+        found = map(Path, glob.glob(source, recursive=True))
         nothing = f'{printable(source)} is no file, no folder, and no file matches it as a pattern'
     # A FIFO, a device or a broken link is skipped by name.
     found = sorted(p for p in found if not p.is_dir())
-    pictures = [p for p in found if inside not in p.resolve().parents]
-    if found and not pictures:
+    images = [p for p in found if inside not in p.resolve().parents]
+    if found and not images:
         raise UserError(f'all images lie below --out {out}: give another folder')
-    if not pictures:
+    if not images:
         raise UserError(f'{nothing}: give an image, a folder of images, or a pattern in quotes')
-    return root, pictures
+    return root, images
 
 
 def picture_suffixes(config: Config) -> tuple[str, ...]:
-    """The suffixes of a config's images: those of OpenCV, or where a step of another name than LoadImageFromFile
-    loads, the ``img_suffix`` of its data set, or any (an empty tuple).
-
-    Raises:
-        UserError: if the config has no test pipeline.
-    """
+    """Return the suffixes of a config's images: those of OpenCV if LoadImageFromFile loads them; else the
+    ``img_suffix`` of its data set, or any (an empty tuple). UserError if the config has no test pipeline."""
     dataset = image_dataset(config)
     own = dataset.get('img_suffix')
     own = (own.lower(),) if isinstance(own, str) and own else ()
@@ -100,11 +91,7 @@ def picture_suffixes(config: Config) -> tuple[str, ...]:
 
 
 def read_picture(path: Path) -> Picture:
-    """Check that a file can be opened as an image, without decoding it.
-
-    Raises:
-        BadPicture: if it is missing, empty, cut short (JPEG), or not a regular file.
-    """
+    """Raise BadPicture if a file is missing, empty, cut short (JPEG) or not a regular file; do not decode it."""
     fault = file_fault(path)
     if fault:
         raise BadPicture(fault)
@@ -113,7 +100,7 @@ def read_picture(path: Path) -> Picture:
 
 @contextmanager
 def skipping(what: str) -> Iterator[None]:
-    """Raise what goes wrong inside as BadPicture: for lack of memory, or ``what`` and the reason."""
+    """Raise an error of the block as BadPicture: for lack of memory, or ``what`` and the reason."""
     try:
         yield
     except (BadPicture, UserError):

@@ -79,7 +79,7 @@ class Predictor:
         meta = {**getattr(DATASETS.get(type_name(dataset)), 'METAINFO', {}), **trained_on, **given}
         self.draw = Drawing(config, meta)
 
-    def __call__(self, picture: Picture | np.ndarray, name: str) -> tuple[dict, np.ndarray, np.ndarray | None]:
+    def __call__(self, image: Picture | np.ndarray, name: str) -> tuple[dict, np.ndarray, np.ndarray | None]:
         """Run the network on one image.
 
         Args:
@@ -88,7 +88,7 @@ class Predictor:
             name: of the image.
 
         Returns:
-            What was found, as JSON takes it; the image ``[H, W, 3]`` uint8, BGR, with it drawn; and the label map
+            The predictions as JSON takes them; the image ``[H, W, 3]`` uint8, BGR, with them drawn; and the label map
             ``[H, W]`` of a segmentor, else None.
 
         Raises:
@@ -96,26 +96,26 @@ class Predictor:
             BadPicture: if the pipeline, the network or the drawing cannot take this image.
         """
         with limited_memory():
-            data, shown = self._prepare(picture, name)
+            data, shown = self._prepare(image, name)
             size = f'{shown.shape[1]}x{shown.shape[0]} pixels, '
             with skipping(f'{size}which the network cannot take'), torch.inference_mode():
                 sample = self.model.test_step(pseudo_collate([data]))[0].cpu()
             with skipping(f'{size}which cannot be drawn'):
                 return self._results(sample, shown, name)
 
-    def _prepare(self, picture: Picture | np.ndarray, name: str) -> tuple[dict, np.ndarray]:
-        """The data that the network takes, and the image as it was loaded, fit to draw on."""
+    def _prepare(self, image: Picture | np.ndarray, name: str) -> tuple[dict, np.ndarray]:
+        """Return the input of the network, and the loaded image to draw on."""
         data, steps, shown = dict(self.extra, img_id=0, sample_idx=0), self.steps, None
-        if isinstance(picture, Picture):
-            data['img_path'] = str(picture.path)
+        if isinstance(image, Picture):
+            data['img_path'] = str(image.path)
         else:
-            shape = picture.shape[:2]
-            data |= dict(img_path=name, img=picture, img_shape=shape, ori_shape=shape)
-            steps, shown = steps[self.loader + 1 :], displayable(picture)
+            shape = image.shape[:2]
+            data |= dict(img_path=name, img=image, img_shape=shape, ori_shape=shape)
+            steps, shown = steps[self.loader + 1 :], displayable(image)
         for i, step in enumerate(steps):
             size = '' if shown is None else f'{shown.shape[1]}x{shown.shape[0]} pixels, '
             what = f'{size}{type(step).__name__} of the test pipeline fails'
-            if isinstance(picture, Picture) and i == self.loader and type(step).__name__ == 'LoadImageFromFile':
+            if isinstance(image, Picture) and i == self.loader and type(step).__name__ == 'LoadImageFromFile':
                 what = BROKEN
             with skipping(what):
                 data = step(data)
@@ -180,7 +180,7 @@ class Predictor:
 
 
 def _steps(pipeline: list[dict]) -> list[Callable[[dict], dict | None]]:
-    """The steps of a test pipeline for files of this machine, which have no annotations."""
+    """Build the steps of a test pipeline for local files without annotations."""
     # The files of the data set may lie in other storage.
     storage = ('backend_args', 'file_client_args')
     pipeline = [{key: value for key, value in step.items() if key not in storage} for step in pipeline]
@@ -188,29 +188,26 @@ def _steps(pipeline: list[dict]) -> list[Callable[[dict], dict | None]]:
     return [step for step in steps if not isinstance(step, LoadAnnotations)]
 
 
-def infer(predictor: Predictor, root: Path, pictures: list[Path], out: Path, console: Console) -> list[Path]:
-    """Write for every ``a/b.jpg`` below ``root``: ``a/b.jpg`` with what was found drawn on it, ``a/b.jpg.json``, and
-    for a segmentor ``a/b.jpg.labels.png``.
+def infer(predictor: Predictor, root: Path, images: list[Path], out: Path, console: Console) -> list[Path]:
+    """Write the predictions for every ``a/b.jpg`` below ``root`` and return the images that were skipped.
 
-    Images of other formats than JPEG and PNG are drawn as ``b.tif.png``.
+    The files are ``a/b.jpg``, the drawing; ``a/b.jpg.json``; and for a segmentor ``a/b.jpg.labels.png``. Images of
+    other formats than JPEG and PNG are drawn as ``b.tif.png``.
 
     Args:
         predictor: runs the network.
         root: the folder that the images lie below.
         images: their paths.
-        out: a folder, made where it is missing.
+        out: a folder, created if it is missing.
         console: shows progress, and names images that cannot be read or written.
-
-    Returns:
-        The images that were skipped.
 
     Raises:
         UserError: if the folder cannot be written, or results would overwrite an image or each other.
     """
-    targets = _targets(root, pictures, out)
+    targets = _targets(root, images, out)
     skipped = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        for path in progress.track(pictures, description='pictures'):
+        for path in progress.track(images, description='images'):
             try:
                 with writing(out):
                     found, drawn, labels = predictor(read_picture(path), str(path.relative_to(root)))
@@ -223,14 +220,14 @@ def infer(predictor: Predictor, root: Path, pictures: list[Path], out: Path, con
     return skipped
 
 
-def _targets(root: Path, pictures: list[Path], out: Path) -> dict[Path, Path]:
+def _targets(root: Path, images: list[Path], out: Path) -> dict[Path, Path]:
     targets: dict[Path, Path] = {}
-    for path in pictures:
+    for path in images:
         target = out / path.relative_to(root)
         if target.suffix.lower() not in ('.jpg', '.jpeg', '.png'):
             target = target.with_name(f'{target.name}.png')
         targets[path] = target
-    inputs = {path.resolve() for path in pictures}
+    inputs = {path.resolve() for path in images}
     taken: dict[Path, Path] = {}
     for path, target in targets.items():
         for file in (target, _beside(target, path, '.labels.png')):

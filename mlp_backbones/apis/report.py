@@ -57,7 +57,7 @@ def write_report(work_dir: str | Path) -> tuple[Table, Path]:
 
 
 def _last_training(work_dir: Path) -> list[dict]:
-    """The records of the newest training, with the runs that it was resumed from."""
+    """Return the records of the newest training, with the runs that it was resumed from."""
     records: list[dict] = []
     for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
         run = [json.loads(line) for line in path.read_text().splitlines()]

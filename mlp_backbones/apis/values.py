@@ -1,4 +1,4 @@
-"""Check of the values in a config, before anything is built from it."""
+"""Check the values in a config before anything is built from it."""
 
 import logging
 from collections.abc import Iterator
@@ -13,12 +13,11 @@ _NUMBERS = ('lr', 'weight_decay', 'momentum')
 
 
 def check_values(config: Config, dataloaders: tuple[str, ...]) -> None:
-    """Check the parts of a config that mmengine does not, or whose errors do not name the key.
+    """Check the parts of a config that mmengine does not check, or whose errors do not name the key.
 
     Args:
         config: as it was read.
-        dataloaders: those that will be used, of 'train_dataloader', 'val_dataloader' and 'test_dataloader'; the first
-            must be there. Empty: only the model is needed.
+        dataloaders: keys of those that will be used, the first of which is needed. Empty: only the model is needed.
 
     Raises:
         UserError: naming the first key with a value that is not valid, or that is missing.
@@ -34,7 +33,7 @@ def check_values(config: Config, dataloaders: tuple[str, ...]) -> None:
 
 
 def _problems(config: Config, dataloaders: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    """Keys and what is allowed there, of all values that are not valid; lazily, as the later rely on the earlier."""
+    """Yield the keys of all values that are not valid, and the values allowed; later checks rely on earlier ones."""
     needed = ['model', *dataloaders[:1]]
     needed += ['train_cfg', 'optim_wrapper'] if 'train_dataloader' in dataloaders else []
     needed += ['test_cfg', 'test_evaluator'] if 'test_dataloader' in dataloaders else []

@@ -72,8 +72,7 @@ def fetch(url: str, check: Callable[[Path, str], object], sha256: str | None = N
                     check(partial, shown)
         except CheckpointError as error:
             failure = type(error), str(error)
-        except (_DownloadError, UserError, OSError) as error:
-            # This OSError is one of the file system; _DownloadError reports those of the network.
+        except (_DownloadError, UserError, OSError) as error:  # of the network, and of the file system
             reason = printable(getattr(error, 'strerror', None) or error, 1_000)
             text = (
                 f'cannot fetch checkpoint {shown}: {reason}. Download it elsewhere and put it at '
@@ -99,11 +98,7 @@ def shown_address(url: str) -> str:
 
 
 def check_hash(path: Path, name: str, sha256: str) -> None:
-    """Compare a file with the first digits of its SHA-256.
-
-    Raises:
-        CheckpointError: if they differ, or are not 8 to 64 hexadecimal digits.
-    """
+    """Raise CheckpointError if a file does not have this SHA-256, of which 8 to 64 hexadecimal digits are given."""
     if not re.fullmatch('[0-9a-f]{8,64}', sha256 := sha256.lower()):
         raise CheckpointError(
             f'sha256={printable(sha256, 80)!r} is not a hash; give 8 to 64 hexadecimal digits, as sha256sum prints'
@@ -112,10 +107,10 @@ def check_hash(path: Path, name: str, sha256: str) -> None:
     with path.open('rb') as file:
         while block := file.read(_BLOCK):
             digest.update(block)
-    if not digest.hexdigest().startswith(sha256):
+    if not (found := digest.hexdigest()).startswith(sha256):
         raise CheckpointError(
-            f'refused checkpoint {name}: its SHA-256 is {digest.hexdigest()}, expected {sha256}; it is damaged or '
-            f'another file. Remove it if it lies on your disk, and check the address'
+            f'refused checkpoint {name}: its SHA-256 is {found}, expected {sha256}; it is damaged or another file. '
+            f'Remove it if it lies on your disk, and check the address'
         )
 
 

@@ -15,6 +15,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from ..errors import CheckpointMissing, printable
 from .load import load_published
 from .read import read_checkpoint
+from .state_dict import below
 
 
 def install_loader() -> None:
@@ -28,15 +29,12 @@ def install_loader() -> None:
 
 
 def load_from_safe(filename: str, map_location: str | torch.device | Callable | None = None) -> dict:
-    """Load a checkpoint as mmengine's loaders do; mmengine logs the name without its first ten letters.
+    """Load a checkpoint as mmengine's loaders do; for ``mmcls://`` only the backbone, without its prefix.
 
     Args:
         filename: path, address, or name of a model zoo (``torchvision://``, ``open-mmlab://``, ``mmcls://`` and their
             older names).
         map_location: not used. All tensors are on the CPU; models and optimizers copy them from there.
-
-    Returns:
-        The content of the file; for ``mmcls://`` only the backbone, without its prefix.
 
     Raises:
         CheckpointError: as :func:`read_checkpoint`, and if the model zoo has no such name.
@@ -52,11 +50,9 @@ def load_from_safe(filename: str, map_location: str | torch.device | Callable | 
             + (f'; did you mean {scheme}://{nearest[0]}?' if nearest else '; give the path of a file or its address')
         )
     content = read_checkpoint(addresses[name])
-    if scheme == 'mmcls':
-        state = content.get('state_dict', content)
-        below = {key.removeprefix('backbone.'): state[key] for key in state if key.startswith('backbone.')}
-        content = dict(state_dict=below)
-    return content
+    if scheme != 'mmcls':
+        return content
+    return dict(state_dict=below(content.get('state_dict', content), 'backbone.'))
 
 
 def _openmmlab() -> dict[str, str]:

@@ -26,19 +26,12 @@ from .pickle_limits import (
 
 @dataclass
 class Storage:
-    """Memory that tensors share.
+    """Memory that tensors share."""
 
-    Attributes:
-        memory: bytes, a tensor of type uint8.
-        dtype: type of the elements.
-        numel: number of elements.
-        start: number of elements before the first one. Default 0.
-    """
-
-    memory: Tensor
+    memory: Tensor  # bytes, uint8
     dtype: torch.dtype
     numel: int
-    start: int = 0
+    start: int = 0  # number of elements before the first one
 
 
 class PendingArray:
@@ -49,15 +42,7 @@ class PendingArray:
 
 
 def tensor_v3(
-    limits: Limits,
-    storage: Any,
-    offset: Any,
-    size: Any,
-    stride: Any,
-    grad: Any,
-    hooks: Any,
-    dtype: Any,
-    metadata: Any = None,
+    limits: Limits, storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, dtype: Any, *metadata: Any
 ) -> Tensor:
     """Build a tensor on top of a storage, and never let torch enlarge the storage."""
     if hooks:
@@ -79,22 +64,21 @@ def tensor_v3(
         raise BrokenFileError('it holds a tensor that begins inside of an element')
     memory = storage.memory.untyped_storage()
     tensor = torch.empty(0, dtype=dtype).set_(memory, start // itemsize + offset, size, stride)
-    return _view(tensor.requires_grad_() if grad is True else tensor, metadata)
+    return _view(tensor.requires_grad_() if grad is True else tensor, *metadata)
 
 
 def tensor_v2(
-    limits: Limits, storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, metadata: Any = None
+    limits: Limits, storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, *metadata: Any
 ) -> Tensor:
-    dtype = getattr(storage, 'dtype', None)
-    return tensor_v3(limits, storage, offset, size, stride, grad, hooks, dtype, metadata)
+    return tensor_v3(limits, storage, offset, size, stride, grad, hooks, getattr(storage, 'dtype', None), *metadata)
 
 
 def tensor_v1(limits: Limits, storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
     return tensor_v2(limits, storage, offset, size, stride, False, None)
 
 
-def _view(tensor: Tensor, metadata: Any) -> Tensor:
-    """The tensor as conjugate or negative view; torch marks these in its metadata."""
+def _view(tensor: Tensor, metadata: Any = None) -> Tensor:
+    """Return the tensor as conjugate or negative view; torch marks these in its metadata."""
     if not metadata:
         return tensor
     if type(metadata) is not dict or set(metadata) - {'conj', 'neg'}:

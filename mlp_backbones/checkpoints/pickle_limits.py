@@ -1,4 +1,4 @@
-"""Limits on what a pickle may ask for, in proportion to its size, and the errors of those that are exceeded."""
+"""Limits on the requests of a pickle in proportion to its size, and the errors of those that are exceeded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ def broken_if_it_fails(clause: str) -> Iterator[None]:
 
 
 class Limits:
-    """What one pickle may still ask for.
+    """The remaining allowance of one pickle.
 
     Args:
         pickle_size: size of the pickle in bytes.
@@ -91,7 +91,7 @@ class Limits:
 
 
 def _weight(key: object, most: int) -> int:
-    """What it costs to compare a key: its objects and hundreds of characters; counting ends above ``most``."""
+    """Count the cost of comparing a key, its objects and hundreds of characters, up to ``most``."""
     weight = 1 + (len(key) // 100 if isinstance(key, str | bytes) else 0)
     for item in key if isinstance(key, tuple | frozenset) else ():
         if weight > most:

@@ -47,13 +47,13 @@ class Source:
 
 
 class _Node:
-    """A container or object on the stack or in the memo, with what it holds.
+    """A container or object on the stack or in the memo.
 
     Attributes:
         value: the object.
         depth: levels of objects in it.
         size: number of objects in it, counted wherever they appear, itself included.
-        alien: what it is or holds that is not data: a name, a storage, or an array without values; else None.
+        alien: the part of it that is not data: a name, a storage, or an array without values; else None.
         is_open: whether it may still be filled. Once the memo has handed it out it is closed: no object holds itself,
             and depth and size of all that hold it stay true.
     """
@@ -70,12 +70,12 @@ _MARK = object()
 
 
 class Unpickler:
-    """Reads one pickle.
+    """Reader of one pickle.
 
     Args:
         source: where the pickle begins.
-        load_storage: gives the storage of a key, a type of elements, a number of elements and a view (key, start,
-            number of elements) or None. Default None: there are no tensors.
+        load_storage: returns the storage of (key, dtype, number of elements, view), the view being (key, start, number
+            of elements) or None. Default None: there are no tensors.
         memory: size of the file in bytes, which bounds what all tensors together may show. Default 0.
     """
 
@@ -91,10 +91,7 @@ class Unpickler:
         self.memo: dict[int, object] = {}
 
     def load(self) -> object:
-        """Read the pickle.
-
-        Returns:
-            Plain data and tensors.
+        """Read the pickle into plain data and tensors.
 
         Raises:
             BrokenFileError: if it is cut short or not a pickle of protocol 2 or later.
@@ -118,8 +115,6 @@ class Unpickler:
             except IndexError as error:
                 raise BrokenFileError('its pickle takes more from the stack than there is') from error
         raise UnsafeFileError(f'its pickle has more than {_MAX_OPCODES:,} steps')
-
-    # The stack
 
     def _push(self, value: object) -> None:
         self.stack.append(value)
@@ -174,8 +169,6 @@ class Unpickler:
             raise UnsafeFileError('it changes an object after its use, or holds an object that holds itself')
         return node
 
-    # Opcodes
-
     def _proto(self) -> None:
         version = self.source.read(1)[0]
         if not 2 <= version <= 5:
@@ -210,8 +203,8 @@ class Unpickler:
         node.value = tuple(self._fill(node, items, is_tuple=True))
         self._push(node)
 
-    def _frozenset(self) -> None:
-        node, items = _Node(None), self._pop_mark()
+    def _frozenset(self, items: list) -> None:
+        node = _Node(None)
         node.value = frozenset(self._keys(self._fill(node, items)))
         self._push(node)
 
@@ -219,8 +212,7 @@ class Unpickler:
         node = self._target((list, deque))
         node.value.extend(self._fill(node, items))
 
-    def _add_items(self) -> None:
-        items = self._pop_mark()
+    def _add_items(self, items: list) -> None:
         node = self._target((set,))
         node.value.update(self._keys(self._fill(node, items)))
 
@@ -349,10 +341,10 @@ OPCODES: dict[int, Callable[[Unpickler], None]] = {
     0x86: lambda vm: vm._tuple(vm._pop_count(2)),
     0x87: lambda vm: vm._tuple(vm._pop_count(3)),
     ord('t'): lambda vm: vm._tuple(vm._pop_mark()),
-    0x91: Unpickler._frozenset,
+    0x91: lambda vm: vm._frozenset(vm._pop_mark()),
     ord('a'): lambda vm: vm._append(vm._pop_count(1)),
     ord('e'): lambda vm: vm._append(vm._pop_mark()),
-    0x90: Unpickler._add_items,
+    0x90: lambda vm: vm._add_items(vm._pop_mark()),
     ord('s'): lambda vm: vm._set_items(vm._pop_count(2)),
     ord('u'): lambda vm: vm._set_items(vm._pop_mark()),
     ord('q'): lambda vm: vm._memoize(vm.source.read(1)[0]),
@@ -369,12 +361,9 @@ OPCODES: dict[int, Callable[[Unpickler], None]] = {
 }
 # Opcodes that make code run or values of unbounded cost, or belong to pickles that torch.save never wrote.
 REFUSED = {
-    0x82: 'an extension code',
-    0x83: 'an extension code',
-    0x84: 'an extension code',
+    **dict.fromkeys((0x82, 0x83, 0x84), 'an extension code'),
     0x8B: 'a number of unlimited length',
     0x92: 'a constructor with named arguments',
-    0x97: 'a buffer outside of the file',
-    0x98: 'a buffer outside of the file',
+    **dict.fromkeys((0x97, 0x98), 'a buffer outside of the file'),
     **{ord(code): f'the opcode {code} of old pickles' for code in '012ILFSVPgpidlo'},
 }

@@ -43,22 +43,22 @@ def find_state_dict(content: Mapping, prefix: str | None = None, ema: bool = Fal
     base = ''
     if prefix:
         base = prefix.rstrip('.') + '.'
-        below = _below(state, base) or _below(unwrap(state), base)
-        if not below:
+        found = below(state, base) or below(unwrap(state), base)
+        if not found:
             tops = list_names(sorted({name.split('.')[0] for name in state}))
             raise CheckpointError(
                 f'prefix={printable(base)!r} is not in the checkpoint, whose tensors begin with {tops}'
             )
-        state = below
+        state = found
     state = unwrap(state)
     if prefix == '':
         return state
     prefixes = network_prefixes(state)
     if len(prefixes) > 1:
         # Names may look like those of a network by chance.
-        prefixes = [p for p in prefixes if identify(_below(state, p))] or prefixes
+        prefixes = [p for p in prefixes if identify(below(state, p))] or prefixes
     if len(prefixes) > 1:
-        found = ', '.join(f'prefix={printable(base + p)!r} ({identify(_below(state, p))})' for p in prefixes[:5])
+        found = ', '.join(f'prefix={printable(base + p)!r} ({identify(below(state, p))})' for p in prefixes[:5])
         raise CheckpointError(
             f'the checkpoint holds {len(prefixes)} networks: choose one of them with {found}'
             + (', ...' if len(prefixes) > 5 else '')
@@ -123,14 +123,14 @@ def _tensors(content: Mapping, ema: bool) -> dict[str, Tensor]:
     return state
 
 
-def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def below(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return what is below a prefix, without it."""
     return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
 
 
 def _without(name: str, prefix: str) -> str:
     """A name without the first parts that it shares with the prefix."""
-    parts = prefix.split('.')[:-1]
-    for part in parts:
+    for part in prefix.split('.')[:-1]:
         if not name.startswith(f'{part}.'):
             break
         name = name.removeprefix(f'{part}.')

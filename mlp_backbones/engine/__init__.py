@@ -1,4 +1,4 @@
-"""What an mmengine Runner takes: the runner, its loops, hooks and optimizer constructors."""
+"""Components of an mmengine Runner: the runner, its loops, hooks and optimizer constructors."""
 
 from ..moved import engine_name as __getattr__  # noqa: F401
 from .hooks.auxiliary_loss import AuxiliaryLossHook

@@ -1,4 +1,4 @@
-"""Data sets whose faults are one sentence that names the file, from a worker process as well."""
+"""Data sets that report a fault in one sentence with the file, from a worker process, too."""
 
 import json
 import math

@@ -18,7 +18,7 @@ from .state import random_state, set_random_state
 
 
 class ResumableLoop:
-    """What both training loops share: seeds, the pending validation, and what a checkpoint holds of the loop.
+    """A base of both training loops: seeds, the pending validation, and the loop's part of a checkpoint.
 
     A training is cut into parts (epochs, or blocks of iterations). Each part starts the random numbers of its process
     and of its data workers, which are started anew, from (seed, rank, part): it does not matter what ran before.
@@ -35,7 +35,7 @@ class ResumableLoop:
         self.validated = True
 
     def position(self, meta: dict) -> dict:
-        """What a checkpoint with this ``meta`` needs to go on, beside epoch and iteration."""
+        """Return the state that a checkpoint with this ``meta`` needs beside epoch and iteration."""
         return dict(batches=self.batches, processes=get_world_size())
 
     def go_on(self, checkpoint: dict, random_state: dict | None) -> None:
@@ -72,7 +72,7 @@ class ResumableLoop:
         loader._iterator = None
 
     def pass_over(self, batches: Iterator, done: int) -> Iterator:
-        """The batches after the first ``done``, with numbers, once the random state is that after them."""
+        """Yield the numbered batches after the first ``done``, and restore the random state after those."""
         if done:
             self.runner.logger.info(f'passing over the {done} batches that were trained before')
             if self.random is None:

@@ -33,11 +33,11 @@ class FusedAdamW(AdamW):
 
 @register(OPTIM_WRAPPER_CONSTRUCTORS)
 class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """Layer-wise learning rates for every backbone here, in mmdet, mmseg and mmpretrain configs alike.
+    """Layer-wise learning rates for every backbone of this package, in mmdet, mmseg and mmpretrain configs.
 
     A parameter of layer ``d`` of ``n`` (:meth:`.MLPBackbone.get_layer_depth`) gets its learning rate times
-    ``layer_decay_rate ** (n - 1 - d)``; what is not of the backbone keeps its own. The option is in ``paramwise_cfg``,
-    beside those of mmengine's constructor (``norm_decay_mult``, ``custom_keys``, ...), as mmpretrain has it::
+    ``layer_decay_rate ** (n - 1 - d)``; parameters outside of the backbone keep theirs. The option stands in
+    ``paramwise_cfg``, beside those of mmengine's constructor (``norm_decay_mult``, ``custom_keys``, ...)::
 
         optim_wrapper = dict(
             constructor='mlp_backbones.LayerDecayOptimWrapperConstructor',

@@ -1,4 +1,4 @@
-"""Where a number comes from: machine, versions, commit, config and command."""
+"""Record the origin of a number: machine, versions, commit, config and command."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ def versions() -> dict[str, str | None]:
                 found[name] = found[name] or version(package)
             except PackageNotFoundError:
                 continue
-    # Where it runs from a checkout it is no installed package. torch's own word names the build, too.
+    # In a checkout the package is not installed. torch's own version names the build, too.
     return {**found, 'torch': torch.__version__, 'mlp_backbones': __version__}
 
 
@@ -76,12 +76,12 @@ def command() -> str:
 
 
 def config_hash(config: Config) -> str:
-    """SHA-256 of what a config says, as 64 hexadecimal digits: of its values, not of its files or its order."""
+    """SHA-256 of the values of a config, not of its files or its order, as 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _cpu_model() -> str:
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor() or platform.machine()
+    names = (line.partition(':')[2].strip() for line in lines if line.startswith('model name'))
+    return next(names, platform.processor() or platform.machine())

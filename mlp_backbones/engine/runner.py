@@ -1,4 +1,4 @@
-"""The Runner of the tools: short terminal output, processes without GPUs, and a message when a process dies."""
+"""The Runner of the tools, and the choice of a runner for a config."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from ..checkpoints import install_loader
 from ..errors import UserError, printable
 from ..files import FULL_DISK, atomic_file, writing
 from .data import CheckedData
-from .hooks.checkpoint import WholeCheckpoints
+from .hooks.checkpoint import RESUME_HINT, WholeCheckpoints
 from .hooks.load import LoadHook
 from .hooks.progress import terminal_handlers
 from .nodes import type_name
@@ -27,7 +27,6 @@ from .nodes import type_name
 # The last two are about mmengine's own hooks.
 _PAGES = ('Config:', 'Hooks will be executed', '\n-----', '"FileClient" will be', '"HardDiskBackend" is the alias')
 _UNSAFE_STRATEGIES = ('DeepSpeedStrategy', 'ColossalAIStrategy')
-_FULL_HINT = 'make room, then go on with the same command and --resume'
 # How gloo and NCCL word it when a process at the other end is gone or silent.
 _LOST = re.compile('Connection (closed|reset) by peer|Broken pipe|Timed out waiting|NCCL')
 
@@ -79,7 +78,7 @@ class TerminalRunner(CheckedData, WholeCheckpoints, Runner):
         except Exception as error:
             if isinstance(error, OSError) and error.errno in FULL_DISK:
                 raise UserError(
-                    f'{error.strerror}: {printable(error.filename or self.work_dir)}; {_FULL_HINT}'
+                    f'{error.strerror}: {printable(error.filename or self.work_dir)}; make room, then {RESUME_HINT}'
                 ) from error
             # Of a worker that is just ending, the connection may break before torch knows: no text tells all of them.
             if any(frame.f_code.co_filename == dataloader.__file__ for frame, _ in walk_tb(error.__traceback__)):
@@ -94,12 +93,12 @@ class TerminalRunner(CheckedData, WholeCheckpoints, Runner):
             handler.addFilter(lambda record: not str(record.msg).startswith(_PAGES))
         logger.info(f'environment, config and log: {self._log_dir}')
         if self.on_cpus:
-            logger.info(f'torch sees no GPU: {self.world_size} processes on CPUs, which talk through gloo')
+            logger.info(f'torch sees no GPU: {self.world_size} processes on CPUs, which communicate through gloo')
         return logger
 
 
 def build_runner(config: Config) -> Runner | FlexibleRunner:
-    """The runner of a prepared config: :class:`TerminalRunner`, or the one that its ``runner_type`` names.
+    """Build the runner of a prepared config: :class:`TerminalRunner`, or the one that its ``runner_type`` names.
 
     Raises:
         UserError: if there are several processes, and too few GPUs for the launcher, or if it would load a checkpoint
@@ -133,7 +132,7 @@ class WholeFlexibleRunner(WholeCheckpoints, CheckedFlexibleRunner):
 
 
 def _dump_whole(target: str, results: list) -> dict:
-    """Take the place of ``DumpResults.compute_metrics``, which leaves half a file when it is interrupted."""
+    """Replace ``DumpResults.compute_metrics``, which leaves half a file when it is interrupted."""
     with writing(target, 'free space or give another file'), atomic_file(target) as path:
         dump(results, str(path), file_format='pkl')
     print_log(f'predictions: {printable(target)}', logger='current')

@@ -1,4 +1,4 @@
-"""What a network asks of mmengine's runner beside its line in the config."""
+"""A hook that adds the auxiliary losses of backbones to the losses of the model."""
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -19,7 +19,7 @@ class AuxiliaryLossHook(Hook):
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Begins to add.
+        """Register the forward hook.
 
         Raises:
             ValueError: if no backbone of the model has an auxiliary loss.
@@ -34,7 +34,7 @@ class AuxiliaryLossHook(Hook):
         self.handle = model.register_forward_hook(self._add)
 
     def after_train(self, runner: Runner) -> None:
-        """Ends to add."""
+        """Remove the forward hook."""
         self.handle.remove()
 
     def _add(self, model: nn.Module, args: tuple, outputs: object) -> object:

@@ -1,4 +1,4 @@
-"""Checkpoints that are written whole or not at all, and the newest one of a work directory."""
+"""Write checkpoints whole or not at all, and find the newest one of a work directory."""
 
 import os
 from collections.abc import Callable
@@ -77,11 +77,7 @@ class _LateRemoval:
 
 
 class WholeCheckpoints:
-    """For a Runner: every checkpoint is written whole or not at all, and holds the state of all processes.
-
-    Raises, when it saves:
-        UserError: if the checkpoint cannot be written.
-    """
+    """A mix-in for runners: every checkpoint is written whole or not at all, and holds the state of all processes."""
 
     def save_checkpoint(self, out_dir: str, filename: str, file_client_args: dict | None = None, **options) -> None:
         self.call_hook('before_save_of_all')
@@ -93,28 +89,18 @@ class WholeCheckpoints:
 
 
 def save_whole(save: Callable, out_dir: str, filename: str, **options) -> None:
-    """Write a checkpoint by ``save(out_dir, filename, **options)``, whole or not at all.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
+    """Write a checkpoint by ``save(out_dir, filename, **options)``, whole, or raise UserError."""
     target = Path(out_dir, filename)
     with writing(target, f'what was saved before is kept; make room, then {RESUME_HINT}'), atomic_file(target) as path:
         save(str(path.parent), path.name, **options)
 
 
 def newest_checkpoint(work_dir: str | Path) -> str | None:
-    """The checkpoint of a work directory that was saved last.
+    """Return the path of the checkpoint of a work directory that was saved last; None if there is none.
 
     ``last_checkpoint`` is a hint: it may be missing, empty, older than a checkpoint, or name a file of the folder that
     this one was copied from. Of its file, ``interrupted.pth`` and the last two ``epoch_*.pth`` and ``iter_*.pth`` the
     one counts whose content was saved last. Of several, files that cannot be read are passed over with a warning.
-
-    Args:
-        work_dir: may be missing.
-
-    Returns:
-        Its path; None if there is none.
 
     Raises:
         CheckpointError: if there are some, and none can be read.
@@ -123,11 +109,9 @@ def newest_checkpoint(work_dir: str | Path) -> str | None:
     text = hint.read_text(errors='replace').strip() if hint.is_file() else ''
     groups = [sorted(folder.glob(f'{kind}_*.pth'), key=_number) for kind in ('epoch', 'iter')]
     latest = [max(group, key=lambda path: path.stat().st_mtime) for group in groups if group]
-    found = [folder / Path(text).name if text else hint, folder / INTERRUPTED, *latest]
-    found = [
-        path for path in dict.fromkeys([*found, *(path for group in groups for path in group[-2:])]) if path.is_file()
-    ]
-    found = [path for path in found if path != hint]
+    last_two = [path for group in groups for path in group[-2:]]
+    named = [folder / Path(text).name] if text else []
+    found = [path for path in dict.fromkeys([*named, folder / INTERRUPTED, *latest, *last_two]) if path.is_file()]
     if not found:
         # default_hooks.checkpoint.out_dir may have put it elsewhere.
         return text if text and Path(text).is_file() else None

@@ -1,4 +1,4 @@
-"""Checkpoints written whole, and a resumed training that ends as an uninterrupted one."""
+"""Save a checkpoint when training is interrupted, and resume it exactly."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ UNVALIDATED = '; it is validated when the training is resumed'
 
 @HOOKS.register_module()
 class InterruptHook(Hook):
-    """On Ctrl-C (SIGINT, SIGTERM) saves ``interrupted.pth`` after the current iteration and raises KeyboardInterrupt.
+    """Save ``interrupted.pth`` after the current iteration on Ctrl-C (SIGINT, SIGTERM), and raise KeyboardInterrupt.
 
     A second Ctrl-C stops at once, unless the checkpoint is being written. Of several processes any may be asked: all
     stop after the same iteration. If one of them dies, another saves the state after the last complete iteration, and
@@ -103,7 +103,7 @@ class InterruptHook(Hook):
 
     def before_val_epoch(self, runner: Runner) -> None:
         if self.training:
-            # Here all processes still meet; a stop in the validation may be that of one.
+            # All processes still meet at this point; one of them may stop in the validation.
             self.before_save_of_all(runner)
             self.validating = True
 
@@ -142,11 +142,6 @@ class InterruptHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if not runner._resume:
             return
-        if 'optimizer' not in checkpoint and not isinstance(runner, FlexibleRunner):
-            raise UserError(
-                'cannot go on: the checkpoint holds no state of the optimizer (best_*.pth never do); resume from '
-                'another one, or give it as load_from to begin a training with its weights'
-            )
         # Checkpoints of before held random states only.
         states = checkpoint.get('processes') or [dict(random=s) for s in checkpoint.get('random_state', [])]
         state = states[get_rank() % len(states)] if states else {}
@@ -175,13 +170,10 @@ class InterruptHook(Hook):
             )
 
     def after_lost_process(self, runner: Runner, error: RuntimeError) -> None:
-        """Save what this process has after a collective operation failed.
+        """Save what this process has after a collective operation failed, and raise UserError with what to do.
 
-        The weights are those after the last complete iteration: optimizers step when the gradients have arrived.
-
-        Raises:
-            UserError: if training had begun, with what to do.
-            SystemExit: if another process says it.
+        The weights are those after the last complete iteration: optimizers step when the gradients have arrived. If
+        another process reports it, SystemExit is raised.
         """
         if not self.training:
             return
@@ -195,19 +187,18 @@ class InterruptHook(Hook):
         )
 
     def _state(self, runner: Runner) -> dict:
-        """What is this process's own, in plain containers and tensors."""
+        """The state of only this process, in plain containers and tensors."""
         changed = {}
+        before = self.attributes or {}
         for name, owner in owners(runner).items():
-            before = (self.attributes or {}).get(name, {})
-            values = {key: value for key, value in plain(owner).items() if before.get(key) != fingerprint(value)}
-            if values:
-                changed[name] = values
+            old = before.get(name, {})
+            changed[name] = {key: value for key, value in plain(owner).items() if old.get(key) != fingerprint(value)}
         gradients = [[parameter.grad for parameter in parameters(w)] for w in optim_wrappers(runner)]
         return dict(
             random=getattr(runner.train_loop, 'outside', None) or random_state(),
             gradients=[found if any(g is not None for g in found) else [] for found in gradients],
             counts=[wrapper._inner_count for wrapper in optim_wrappers(runner)],
-            attributes=changed,
+            attributes={name: values for name, values in changed.items() if values},
             hooks={name: hook_state(hook) for name, hook in hooks_with_state(runner).items()},
         )
 
@@ -250,7 +241,7 @@ class InterruptHook(Hook):
         raise KeyboardInterrupt(f'stopped after iteration {iteration}; saved {path}{remark}\n{RESUME_HINT}')
 
     def _save(self, runner: Runner, iteration: int) -> bool:
-        """Whether it was this process that saved: the first to get here, for any may be the one that is gone."""
+        """Save unless another process did, and return whether this one saved: any may be the one that is gone."""
         # Nothing may cut the writing short.
         for number in self.handlers:
             signal.signal(number, signal.SIG_IGN)

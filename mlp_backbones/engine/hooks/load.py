@@ -1,4 +1,4 @@
-"""Check what a training begins from, before mmengine loads as much of it as happens to fit."""
+"""Check the checkpoint that a training begins with, before mmengine loads the part of it that fits."""
 
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class LoadHook(Hook):
         else:
             for path, backbone in model.named_modules():
                 if isinstance(backbone, MLPBackbone):
-                    _check_trunk(f'{path}.' if path else '', backbone, wanted, given, misfits, source)
+                    _check_body(f'{path}.' if path else '', backbone, wanted, given, misfits, source)
             fitting = [name for name in wanted if name not in misfits]
             report = LoadReport(
                 source=source,
@@ -81,13 +81,13 @@ def _check_training_state(checkpoint: Mapping, source: str) -> None:
     lacks += [key for key in ('state_dict', 'optimizer') if not isinstance(checkpoint.get(key), Mapping)]
     if lacks:
         raise CheckpointError(
-            f'cannot resume from {source}: it lacks {", ".join(lacks)}, so that it holds no state of a training; '
-            f'begin a new training from it with load_from, or from the weights of a backbone or classifier with '
+            f'cannot resume from {source}: it lacks {", ".join(lacks)} (best_*.pth hold no optimizer); resume from '
+            f'another, begin a new training with load_from, or from the weights of a backbone or classifier with '
             f"init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone"
         )
 
 
-def _check_trunk(
+def _check_body(
     prefix: str,
     backbone: MLPBackbone,
     wanted: Mapping[str, Tensor],
@@ -95,11 +95,11 @@ def _check_trunk(
     misfits: Mapping[str, str],
     source: str,
 ) -> None:
-    trunk = [name for name in wanted if name.startswith((f'{prefix}stem.', f'{prefix}stages.'))]
-    wrong = [misfits[name] for name in trunk if name in misfits]
+    body = [name for name in wanted if name.startswith((f'{prefix}stem.', f'{prefix}stages.'))]
+    wrong = [misfits[name] for name in body if name in misfits]
     if wrong:
         raise CheckpointError(
-            f'load_from={source} does not fit: {len(trunk) - len(wrong)} of the {len(trunk)} tensors in stem and '
+            f'load_from={source} does not fit: {len(body) - len(wrong)} of the {len(body)} tensors in stem and '
             f'stages of {prefix}{type(backbone).__name__} are in it, e.g. it {wrong[0]}; it '
             f'holds {list_names(given, 2)}. load_from takes checkpoints of the whole '
             f'model; give weights of a backbone or classifier as '

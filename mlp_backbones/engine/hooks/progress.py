@@ -15,7 +15,7 @@ from ...registry import HOOKS
 class ProgressHook(Hook):
     """A live bar on a terminal: epoch, iteration, loss, seconds an iteration and of data, time left.
 
-    Where the output is no terminal it does nothing: mmengine's log lines say the same.
+    If the output is not a terminal, it does nothing: mmengine's log lines hold the same.
     """
 
     priority = 'LOWEST'

@@ -115,7 +115,7 @@ class ResultHook(Hook):
     """Write ``result.json`` into the work directory after each validation; record the training in checkpoints."""
 
     priority = 'LOW'  # before CheckpointHook, whose second save tells a resumed training that it is validated
-    mixed = False  # whether parts were trained otherwise: then there is nothing to say
+    mixed = False  # whether parts were trained with another config: then there is no result
 
     def before_train(self, runner: Runner) -> None:
         self.record = {
@@ -160,10 +160,10 @@ def _write(runner: Runner, result: Result | None) -> None:
 
 
 def _fault(runner: Runner, checkpoint: dict, now: str) -> str:
-    """Why what comes of a checkpoint is no result of the config; '' if it is."""
+    """Explain why the scores of a checkpoint are no result of the config; '' if they are."""
     record = checkpoint.get('meta', {}).get(RECORD)
     if record is None:
-        return f'no {FILE}: the checkpoint does not say how it was trained (tools/train.py notes it)'
+        return f'no {FILE}: the checkpoint does not record how it was trained, as those of tools/train.py do'
     if record['config_hash'] != runner.cfg.provenance.config_hash:
         return (
             f'no {FILE}: the {now} has another config or other --cfg-options than the training '

@@ -96,7 +96,7 @@ def test_load_from_takes_off_what_wrapped_the_model(trained, tmp_path):
 
 
 @pytest.mark.parametrize('layout', ['official', 'mmpretrain', 'backbone', 'part'])
-def test_load_from_needs_the_whole_trunk(trained, tmp_path, layout):
+def test_load_from_needs_the_whole_body(trained, tmp_path, layout):
     flexible = trained[1]
     state = slim('HireMLP').state_dict()
     if layout == 'part':
