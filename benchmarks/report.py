@@ -92,7 +92,8 @@ def _load(path: Path) -> dict:
     except ValueError as error:
         raise UserError(f'{path} is not a JSON file: give the .json that `python -m benchmarks run` wrote') from error
     known = isinstance(content, dict) and {key: content.get(key) for key in FORMAT} == FORMAT
-    if not known or not {'suite', 'machine', 'versions', 'settings', 'forms', 'rates', 'results'} <= set(content):
+    keys = {'suite', 'machine', 'versions', 'settings', 'implementations', 'rates', 'results'}
+    if not known or not keys <= set(content):
         raise UserError(
             f'{path} is not a result of this benchmark: give the .json that `python -m benchmarks run` wrote'
         )
@@ -127,7 +128,7 @@ def _header(content: dict) -> str:
         f'- machine: {gpu}{machine["cpu"]}, {machine["cores"]} cores, torch threads: {machine["threads"]}, '
         f'{machine["ram_gb"]} GB of memory, {machine["system"]}',
         '- versions: ' + ', '.join(f'{name} {found}' for name, found in content['versions'].items() if found),
-        '- implementations of our operators: ' + ', '.join(f'{name} {form}' for name, form in content['forms'].items()),
+        '- implementations of our operators: ' + ', '.join(map(' '.join, content['implementations'].items())),
         f'- {settings["repeats"]} repeats in turn, of at least {settings["min_time"]} s each',
     ]
     for precision, rate in content['rates'].items():

@@ -104,7 +104,7 @@ def run(settings: Settings) -> Path:
         'machine': machine(settings.device),
         'versions': versions(),
         'settings': {'repeats': settings.repeats, 'min_time': settings.min_time},
-        'forms': ops.active_backends(settings.device),
+        'implementations': ops.active_backends(settings.device),
         'rates': {},
         'results': [],
     }

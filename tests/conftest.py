@@ -17,14 +17,14 @@ from tests.data import recipe
 ROOT = Path(__file__).parents[1]
 
 
-def golden(name: str) -> dict:
-    """A golden of ``tests/data``: what a published network gave."""
+def reference(name: str) -> dict:
+    """A reference output of ``tests/data``: what a published network gave."""
     return json.loads((ROOT / 'tests' / 'data' / f'{name}.json').read_text())
 
 
-def golden_state(name: str) -> dict[str, torch.Tensor]:
-    """The official state dict of a golden, filled as its recipe says (float64)."""
-    shapes = golden(name)['state_dict']
+def reference_state(name: str) -> dict[str, torch.Tensor]:
+    """The official state dict of a reference output, filled as its recipe says (float64)."""
+    shapes = reference(name)['state_dict']
     return {key: torch.from_numpy(np.asarray(recipe.tensor(key, shape))) for key, shape in shapes.items()}
 
 

@@ -260,7 +260,7 @@ class SparseMLP(MLPMixer):
         check('auxiliary_weight', auxiliary_weight, 'a number of at least 0', ok)
         self.auxiliary_weight = auxiliary_weight
         super().__init__(arch, **kwargs)
-        self._loss_waits = self._said = False
+        self._loss_waits = self._warned = False
 
     @classmethod
     def stage_strides(cls, arch: dict) -> tuple[int, ...]:
@@ -274,8 +274,8 @@ class SparseMLP(MLPMixer):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         outputs = super().forward(x)
         if self.training and torch.is_grad_enabled() and self.auxiliary_weight and not is_compiling():
-            if self._loss_waits and not self._said:
-                self._said = True
+            if self._loss_waits and not self._warned:
+                self._warned = True
                 print_log(
                     'the auxiliary loss of a forward pass of SparseMLP was not used: add '
                     "dict(type='mlp_backbones.AuxiliaryLossHook') to custom_hooks, or auxiliary_loss to the loss after "

@@ -92,7 +92,7 @@ def test_hooks_of_all_modules_see_every_layer(family):
 
 @pytest.mark.parametrize('change', ['wrap', 'parametrize', 'prune', 'hook', 'forward'])
 def test_changed_layers_are_called_as_layers(family, change):
-    """A layer of every kind is changed in turn: the fast forms, the plain one, training and fusing give one result."""
+    """With a layer of every kind changed in turn, fast and plain implementations, training and fusing agree."""
     x = image(2, 3, 36, 40)
     net = make(family)
     # One of each kind: the last block's, so that little lies behind it.

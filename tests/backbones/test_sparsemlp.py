@@ -102,7 +102,7 @@ def test_auxiliary_loss_is_the_weighted_sum_of_all_blocks_and_reaches_the_gates(
     assert copy.deepcopy(net).auxiliary_loss == 0
 
 
-def test_training_without_the_auxiliary_loss_is_said_once(caplog, monkeypatch):
+def test_training_without_the_auxiliary_loss_is_logged_once(caplog, monkeypatch):
     logger = MMLogger.get_current_instance()
     monkeypatch.setattr(logger, 'handlers', [*logger.handlers, caplog.handler])
 

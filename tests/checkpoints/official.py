@@ -10,7 +10,7 @@ from torch import Tensor
 import mlp_backbones as mb
 from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.checkpoints.key_maps import is_published, official_names, official_tensors
-from tests.conftest import golden_state
+from tests.conftest import reference_state
 
 VARIANTS = [(family, arch) for family, kind in FAMILIES.items() if is_published(family) for arch in kind.variants]
 
@@ -46,7 +46,7 @@ def official_file(family: str, state: dict[str, Tensor]) -> dict:
     return dict(model=state, **extras)
 
 
-def golden_file(name: str) -> dict:
-    """The published network of a golden, in a file."""
+def reference_file(name: str) -> dict:
+    """The published network of a reference output, in a file."""
     family = next(family for family in FAMILIES if family.lower() == name.split('_')[0])
-    return official_file(family, golden_state(name))
+    return official_file(family, reference_state(name))

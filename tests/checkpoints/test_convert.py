@@ -14,10 +14,10 @@ from mlp_backbones.checkpoints import (
     load_published,
     read_checkpoint,
 )
-from tests.checkpoints.official import VARIANTS, golden_file, official_file, official_state
-from tests.conftest import ROOT, golden, golden_state, run
+from tests.checkpoints.official import VARIANTS, official_file, official_state, reference_file
+from tests.conftest import ROOT, reference, reference_state, run
 
-GOLDENS = sorted(path.stem for path in (ROOT / 'tests' / 'data').glob('*_*.json'))
+REFERENCES = sorted(path.stem for path in (ROOT / 'tests' / 'data').glob('*_*.json'))
 
 
 def family_of(name):
@@ -65,9 +65,9 @@ def test_a_family_without_published_weights(arch):
         convert(state, 'official')
 
 
-@pytest.mark.parametrize('name', GOLDENS)
-def test_round_trip_gives_the_golden_file_its_keys_and_shapes_back(name):
-    state = golden_state(name)
+@pytest.mark.parametrize('name', REFERENCES)
+def test_round_trip_gives_the_reference_file_its_keys_and_shapes_back(name):
+    state = reference_state(name)
     for layout in ('mmpretrain', 'backbone'):
         new, _, dropped = convert({'state_dict': {f'backbone.{k}': v for k, v in state.items()}}, layout)
         heads = {'head.weight', 'head.bias'} & set(state)
@@ -75,7 +75,7 @@ def test_round_trip_gives_the_golden_file_its_keys_and_shapes_back(name):
         back = find_state_dict(convert(new, 'official')[0])
         assert set(back) == set(state) - set(dropped)
         for key, tensor in back.items():
-            assert list(tensor.shape) == golden(name)['state_dict'][key], key
+            assert list(tensor.shape) == reference(name)['state_dict'][key], key
             assert key.endswith('.offset') or torch.equal(tensor, state[key])
 
 
@@ -90,11 +90,11 @@ def test_constants_of_the_cycle_layer_are_its_offsets():
     assert not columns.any() and rows[:6].tolist() == [0, 1, -1, 0, 1, -1]
 
 
-@pytest.mark.parametrize('name', [name for name in GOLDENS if name.endswith('cls')])
+@pytest.mark.parametrize('name', [name for name in REFERENCES if name.endswith('cls')])
 def test_mmpretrain_files_load_into_a_classifier_of_mmpretrain(name):
     from mmpretrain.registry import MODELS
 
-    backbone = dict(arch=golden(name)['variant'], out_norm=True)
+    backbone = dict(arch=reference(name)['variant'], out_norm=True)
     net = mb.build_backbone(family_of(name), **backbone)
     backbone.update(type=f'mlp_backbones.{family_of(name)}', out_indices=(len(net.strides) - 1,))
     cls = dict(
@@ -104,14 +104,14 @@ def test_mmpretrain_files_load_into_a_classifier_of_mmpretrain(name):
         head=dict(type='mmpretrain.LinearClsHead', num_classes=1000, in_channels=net.out_channels[-1]),
     )
     model = MODELS.build(Config(cls))
-    model.load_state_dict(convert(golden_file(name))[0]['state_dict'], strict=True)
+    model.load_state_dict(convert(reference_file(name))[0]['state_dict'], strict=True)
     # An official file goes in directly as well, the head included.
-    report = load_published(model, golden_file(name))
+    report = load_published(model, reference_file(name))
     assert not report.missing and not report.unexpected
 
 
 def test_moving_averages_are_taken_when_asked_for():
-    state = {key: torch.zeros_like(tensor) for key, tensor in golden_state('hiremlp_tiny_cls').items()}
+    state = {key: torch.zeros_like(tensor) for key, tensor in reference_state('hiremlp_tiny_cls').items()}
     content = official_file('HireMLP', state)
     net = mb.build_classifier('HireMLP', arch='tiny')
     load_published(net, content)
@@ -170,7 +170,7 @@ def test_an_arch_of_ones_own_converts_too():
 
 def test_the_tool(tmp_path, run_here):
     source, new, back = (tmp_path / name for name in ('official.pth', 'new.pth', 'back.pth'))
-    torch.save(golden_file('hiremlp_tiny_cls'), source)
+    torch.save(reference_file('hiremlp_tiny_cls'), source)
     shown = run_here('tools/convert_checkpoint.py', source, '--inspect')
     assert shown.returncode == 0, shown.stdout
     for words in ('HireMLP-Tiny', 'as published', 'classes      1000', 'model_ema', 'args (Namespace)', 'epoch (299)'):
@@ -178,7 +178,7 @@ def test_the_tool(tmp_path, run_here):
     converted = run('tools/convert_checkpoint.py', source, new)
     assert converted.returncode == 0 and 'HireMLP-Tiny in mmpretrain names' in converted.stdout
     assert run_here('tools/convert_checkpoint.py', new, back, '--to', 'official').returncode == 0
-    state = golden_state('hiremlp_tiny_cls')
+    state = reference_state('hiremlp_tiny_cls')
     again = torch.load(back, weights_only=True)['model']
     assert set(again) == set(state) and all(torch.equal(again[key], state[key]) for key in state)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['back.pth', 'new.pth', 'official.pth']

@@ -12,7 +12,7 @@ from mlp_backbones.backbones import FAMILIES, Classifier
 from mlp_backbones.checkpoints import CheckpointError, convert, find_state_dict, load_published, load_trained
 from mlp_backbones.checkpoints.key_maps import is_published
 from tests.backbones.slim import slim
-from tests.conftest import golden_state
+from tests.conftest import reference_state
 
 SLIM = dict(dims=(8, 16, 24, 32), depths=(1, 1, 2, 1))
 
@@ -22,7 +22,7 @@ def snapshot(model):
 
 
 def test_classification_file_into_a_dense_backbone(tmp_path):
-    torch.save({'model': golden_state('cyclemlp_b1_cls')}, tmp_path / 'CycleMLP_B1.pth')
+    torch.save({'model': reference_state('cyclemlp_b1_cls')}, tmp_path / 'CycleMLP_B1.pth')
     net = mb.build_backbone('CycleMLP', arch='b1').double()
     report = load_published(net, tmp_path / 'CycleMLP_B1.pth')
     assert len(report.loaded) == 198 and len(report.reshaped) == 60
@@ -34,7 +34,7 @@ def test_classification_file_into_a_dense_backbone(tmp_path):
 
 
 def test_classification_file_into_a_last_stage_backbone():
-    state = golden_state('cyclemlp_b1_cls')
+    state = reference_state('cyclemlp_b1_cls')
     net = mb.build_backbone('CycleMLP', arch='b1', out_indices=(3,)).double()
     report = load_published(net, state)
     assert not report.missing and report.unexpected == ('head.weight', 'head.bias')
@@ -42,7 +42,7 @@ def test_classification_file_into_a_last_stage_backbone():
 
 
 def test_detector_file(tmp_path):
-    state = {f'backbone.{key}': value for key, value in golden_state('cyclemlp_b1_dense').items()}
+    state = {f'backbone.{key}': value for key, value in reference_state('cyclemlp_b1_dense').items()}
     state['neck.lateral_convs.0.conv.weight'] = torch.ones(1)
     torch.save({'meta': {}, 'state_dict': state}, tmp_path / 'det.pth')
     report = load_published(mb.build_backbone('CycleMLP', arch='b1').double(), tmp_path / 'det.pth')
@@ -61,7 +61,7 @@ def test_own_files_and_fewer_stages():
 
 def test_head_of_another_size_is_reported():
     net = mb.build_classifier('CycleMLP', arch='b1', num_classes=10).double()
-    report = load_published(net, golden_state('cyclemlp_b1_cls'))
+    report = load_published(net, reference_state('cyclemlp_b1_cls'))
     assert report.missing == report.unexpected == ('head.weight', 'head.bias')
 
 
@@ -84,13 +84,13 @@ def test_a_file_that_does_not_fit_changes_nothing(kwargs, facts):
     net = mb.build_backbone('CycleMLP', **kwargs)
     before = snapshot(net)
     with pytest.raises(CheckpointError) as error:
-        load_published(net, golden_state('cyclemlp_b1_dense'))
+        load_published(net, reference_state('cyclemlp_b1_dense'))
     assert all(fact in str(error.value) for fact in facts)
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
 
 
 def test_one_missing_tensor_of_a_stage_is_an_error():
-    state = golden_state('cyclemlp_b1_dense')
+    state = reference_state('cyclemlp_b1_dense')
     del state['network.4.2.attn.sfc_w.bias']
     with pytest.raises(CheckpointError, match=r'197 of the 198 .*network\.4\.2\.attn\.sfc_w\.bias'):
         load_published(mb.build_backbone('CycleMLP', arch='b1'), state)
@@ -98,7 +98,7 @@ def test_one_missing_tensor_of_a_stage_is_an_error():
 
 def test_pretrained_init_goes_through_the_same_loader(tmp_path, capsys):
     MMLogger.get_instance('test_pretrained', log_level='INFO')
-    state = golden_state('cyclemlp_b1_cls')
+    state = reference_state('cyclemlp_b1_cls')
     torch.save({'model': state}, tmp_path / 'b1.pth')
     net = mb.build_backbone(
         'CycleMLP', arch='b1', init_cfg=dict(type='Pretrained', checkpoint=str(tmp_path / 'b1.pth'))
@@ -139,7 +139,7 @@ def test_a_subclass_goes_by_its_familys_names():
     class Mine(mb.CycleMLP):
         pass
 
-    assert not load_published(Mine('b1'), golden_state('cyclemlp_b1_dense')).missing
+    assert not load_published(Mine('b1'), reference_state('cyclemlp_b1_dense')).missing
 
 
 def test_load_trained_is_strict(tmp_path):

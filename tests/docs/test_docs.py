@@ -282,10 +282,9 @@ def test_examples_of_export(tmp_path, monkeypatch, capsys):
 
 def test_example_of_a_family(tmp_path, monkeypatch):
     """It runs in a config of mmdet, with what every family can do."""
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / 'docs')
     monkeypatch.setitem(FAMILIES, 'AverageMLP', None)  # so that it is gone afterwards
-    family, swap = blocks('adding_a_family.md', 'python')
-    (tmp_path / 'average_mlp.py').write_text(family)
+    (swap,) = blocks('adding_a_family.md', 'python')
     (tmp_path / 'config.py').write_text("_base_ = 'mmdet::rpn/rpn_r50_fpn_1x_coco.py'\n" + swap)
     init_default_scope('mmdet')
     model = MODELS.build(Config.fromfile(tmp_path / 'config.py').model)

@@ -6,14 +6,14 @@ import torch
 
 import mlp_backbones as mb
 from mlp_backbones.checkpoints.key_maps import official_names
-from tests.conftest import ROOT, golden, golden_state
+from tests.conftest import ROOT, reference, reference_state
 from tests.data import recipe
 
 TOLERANCE = 1e-9
 FAMILIES = {name.lower(): name for name in mb.backbones.FAMILIES}
 # In every backend that the CPU has, for families with more than one.
 BACKENDS = {'cyclemlp': ('plain', 'folded'), 'hiremlp': ('plain', 'folded')}
-GOLDENS = [path.stem for path in sorted((ROOT / 'tests' / 'data').glob('*_*.json'))]
+REFERENCES = [path.stem for path in sorted((ROOT / 'tests' / 'data').glob('*_*.json'))]
 
 
 def assert_matches(tensor: torch.Tensor, expected: dict) -> None:
@@ -27,7 +27,7 @@ def assert_matches(tensor: torch.Tensor, expected: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    ('name', 'backend'), [(name, b) for name in GOLDENS for b in BACKENDS.get(name.split('_')[0], ('plain',))]
+    ('name', 'backend'), [(name, b) for name in REFERENCES for b in BACKENDS.get(name.split('_')[0], ('plain',))]
 )
 def test_published_network(name, backend):
     with mb.ops.use_backend(backend):
@@ -35,12 +35,12 @@ def test_published_network(name, backend):
 
 
 def check_published_network(name: str) -> None:
-    expected = golden(name)
+    expected = reference(name)
     build = mb.build_backbone if expected['task'] == 'dense' else mb.build_classifier
     family = FAMILIES[name.split('_')[0]]
     net = build(family, arch=expected['variant']).double().eval()
     assert sum(p.numel() for p in net.parameters()) == expected['parameters']
-    report = mb.checkpoints.load_published(net, {'model': golden_state(name)})
+    report = mb.checkpoints.load_published(net, {'model': reference_state(name)})
     assert not report.missing and not report.unexpected
 
     for case in expected['cases']:
