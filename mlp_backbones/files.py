@@ -35,17 +35,11 @@ def atomic_file(target: str | Path) -> Iterator[Path]:
         OSError: if the folder cannot be written or the disk is full.
     """
     target = check_target(target)
-    path, number = _create(target, _make_file)
-    try:
+    with _beside(target, lambda path: path.open('xb').close()) as path:
         yield path
         _sync(path)
         if target.exists():
             path.chmod(stat.S_IMODE(target.stat().st_mode))
-        path.replace(target)
-        _sync(target.parent)
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(number)
 
 
 @contextmanager
@@ -60,18 +54,11 @@ def atomic_folder(target: str | Path) -> Iterator[Path]:
         OSError: if the parent folder cannot be written, the target is not empty, or the disk is full.
     """
     target = check_target(target, is_folder=True)
-    path, number = _create(target, os.mkdir)
-    try:
+    with _beside(target, os.mkdir) as path:
         yield path
         for folder, _, names in os.walk(path):
-            for name in names:
+            for name in (*names, ''):
                 _sync(Path(folder, name))
-            _sync(Path(folder))
-        path.replace(target)
-        _sync(target.parent)
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-        os.close(number)
 
 
 @contextmanager
@@ -136,16 +123,31 @@ def remove_leftovers(folder: str | Path, target: str = '') -> None:
                 number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             except OSError:
                 continue  # removed by its writer in the meantime, or of another user
-            try:
+            # The lock fails if the writer is alive, and the removal if the file is of another user.
+            with suppress(OSError):
                 fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
-            except OSError:
-                pass  # its writer is alive, or it is of another user
-            finally:
-                os.close(number)
+                _remove(path)
+            os.close(number)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _beside(target: Path, create: Callable[[Path], None]) -> Iterator[Path]:
+    """Create a locked file or folder beside the target; move it into place when the block ends without an error."""
+    path, number = _create(target, create)
+    try:
+        yield path
+        path.replace(target)
+        _sync(target.parent)
+    finally:
+        _remove(path)
+        os.close(number)
 
 
 def _create(target: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
@@ -168,10 +170,6 @@ def _create(target: Path, create: Callable[[Path], None]) -> tuple[Path, int]:
         if path.exists():  # else it was taken for a leftover before it was locked
             return path, number
         os.close(number)
-
-
-def _make_file(path: Path) -> None:
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
 
 
 def _prefix(name: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import math
 import stat
+from functools import partial
 from pathlib import Path
 from traceback import extract_tb
 
@@ -49,21 +50,17 @@ class CheckedData:
             nodes = evaluator if isinstance(evaluator, list) else [evaluator]
             for node in nodes:
                 path = node.get('ann_file') if isinstance(node, dict) else None
-                fault = path and (file_fault(path) or _json_fault(path, error))
-                if fault:
+                if fault := _fault(path, error):
                     raise DataError(f'{printable(path)} {fault}; the evaluator needs it: {_ADVICE}') from error
             raise
 
 
 def build_dataset(config: dict) -> object:
-    """Build a data set of mmdet, mmseg or mmpretrain, fully initialised, whose faults are :class:`DataError`.
+    """Build a data set of mmdet, mmseg or mmpretrain, or a wrapper of some, which reports faults as :class:`DataError`.
 
-    Checked are its annotations once, when they are read: numbers in boxes, labels of classes, folders of classes, and
-    that there are images at all; and while training or testing each file that cannot be prepared, the size of each
-    label map and its labels. Data sets that are not mmengine's ``BaseDataset`` are built as they are.
-
-    Args:
-        config: of the data set, or of a wrapper with others inside it.
+    Annotations are checked when they are read: numbers in boxes, labels and folders of classes, and that there are
+    images. While training or testing, each file that cannot be prepared, and the size and labels of each label map, are
+    reported. Data sets that are not mmengine's ``BaseDataset`` are built without checks.
 
     Raises:
         DataError: if its annotations cannot be read, or are not valid.
@@ -71,10 +68,10 @@ def build_dataset(config: dict) -> object:
     config = config.copy()
     for key in ('dataset', 'datasets'):
         inner = config.get(key)
-        if isinstance(inner, dict):
+        if isinstance(inner, (list, tuple)):
+            config[key] = [_checked(node) for node in inner]
+        elif inner:
             config[key] = _checked(inner)
-        elif isinstance(inner, (list, tuple)):
-            config[key] = [_checked(node) if isinstance(node, dict) else node for node in inner]
     with DATASETS.switch_scope_and_registry(config.get('_scope_')):
         kind = dataset_class(config)
         if not (isinstance(kind, type) and issubclass(kind, BaseDataset)):
@@ -85,7 +82,7 @@ def build_dataset(config: dict) -> object:
         # could not be sent to a worker process that is spawned.
         checks = dict(load_data_list=_load, filter_data=_filter, parse_data_info=_parse)
         for name, check in checks.items():
-            setattr(dataset, name, _bind(check, dataset, getattr(dataset, name)))
+            setattr(dataset, name, partial(check, dataset, getattr(dataset, name)))
         dataset.__init__(**arguments)
         dataset.full_init()
         for name in checks:
@@ -99,8 +96,7 @@ def build_dataset(config: dict) -> object:
 
 
 def file_fault(path: str | Path) -> str | None:
-    """What is wrong with a local file, as the end of a sentence, or None: missing, not a regular file, empty, or a
-    JPEG that is cut short. Addresses of other storage are not looked at."""
+    """Describe the fault of a local file, or None: missing, not a regular file, empty, or a JPEG that is cut short."""
     if '://' in str(path):
         return None
     try:
@@ -119,13 +115,7 @@ def file_fault(path: str | Path) -> str | None:
 
 
 class _CheckedPipeline(Compose):
-    """A pipeline that names the sample, the step and the fault.
-
-    Args:
-        pipeline: the one to run.
-        classes: number of classes. None: not known.
-        ignore_index: the label that counts as none.
-    """
+    """A pipeline that reports the sample, the step and the fault; ``classes`` is their number, or None."""
 
     def __init__(self, pipeline: Compose, classes: int | None, ignore_index: int):
         self.transforms = pipeline.transforms
@@ -179,13 +169,9 @@ class _CheckedPipeline(Compose):
             )
 
 
-def _checked(config: dict) -> ConfigDict:
-    """A config from which mmengine calls :func:`build_dataset`."""
-    return ConfigDict(type=build_dataset, config=config)
-
-
-def _bind(check, dataset: BaseDataset, original):
-    return lambda *args: check(dataset, original, *args)
+def _checked(config: object) -> object:
+    """Return a config from which mmengine calls :func:`build_dataset`; what is no config stays."""
+    return ConfigDict(type=build_dataset, config=config) if isinstance(config, dict) else config
 
 
 def _load(dataset: BaseDataset, original) -> list[dict]:
@@ -200,13 +186,12 @@ def _load(dataset: BaseDataset, original) -> list[dict]:
                 f'{type(dataset).__name__} cannot be downloaded to {source} ({describe(error)}): put its files there '
                 f'by hand, or set data_root to where they are'
             ) from error
-        path = dataset.ann_file
-        fault = path and (file_fault(path) or _json_fault(path, error))
+        fault = _fault(dataset.ann_file, error)
+        if fault:
+            raise DataError(f'{source} {fault}: {_ADVICE}') from error
         raise DataError(
-            f'{source} {fault}: {_ADVICE}'
-            if fault
-            else f'{source} cannot be read as {type(dataset).__name__} '
-            f'({describe(error)}): correct it, or the data set in the config'
+            f'{source} cannot be read as {type(dataset).__name__} ({describe(error)}): correct it, or the data set in '
+            f'the config'
         ) from error
     if not found:
         suffixes = getattr(dataset, 'extensions', None) or getattr(dataset, 'img_suffix', '')
@@ -277,10 +262,8 @@ def _check_box(annotation: dict, is_corner_and_size: bool, image: str, source: s
     box = annotation['bbox']
     is_valid = isinstance(box, (list, tuple)) and len(box) == 4
     is_valid = is_valid and all(isinstance(number, (int, float)) and math.isfinite(number) for number in box)
-    if is_valid:
-        right, bottom = (0, 0) if is_corner_and_size else box[:2]
-        is_valid = box[2] >= right and box[3] >= bottom
-    if not is_valid:
+    right, bottom = box[:2] if is_valid and not is_corner_and_size else (0, 0)
+    if not is_valid or box[2] < right or box[3] < bottom:
         wanted = 'x, y, width, height' if is_corner_and_size else 'x1, y1, x2, y2'
         which = f' {printable(annotation["id"])}' if 'id' in annotation else ''
         raise DataError(
@@ -290,14 +273,14 @@ def _check_box(annotation: dict, is_corner_and_size: bool, image: str, source: s
 
 
 def _source(dataset: BaseDataset) -> str:
-    """Where a data set reads its list of images from."""
+    """Name the file or folder from which a data set reads its list of images."""
     prefixes = dataset.data_prefix.values() if isinstance(dataset.data_prefix, dict) else [dataset.data_prefix]
     return printable(dataset.ann_file or next((p for p in prefixes if p), None) or dataset.data_root)
 
 
 def _sentence(paths: list[str], step: object, error: Exception) -> str:
     for path in paths:
-        fault = file_fault(path) or _picture_fault(path)
+        fault = file_fault(path) or _image_fault(path)
         if fault:
             return f'{printable(path)} {fault}: {_ADVICE}'
     place = extract_tb(error.__traceback__)[-1]
@@ -308,7 +291,7 @@ def _sentence(paths: list[str], step: object, error: Exception) -> str:
     )
 
 
-def _picture_fault(path: str) -> str | None:
+def _image_fault(path: str) -> str | None:
     if '://' in path or (not cv2.haveImageReader(path) and not path.lower().endswith(('.jpg', '.jpeg', '.png'))):
         return None
     try:
@@ -319,9 +302,11 @@ def _picture_fault(path: str) -> str | None:
     return 'is broken, or of a format that OpenCV does not read'
 
 
-def _json_fault(path: str, error: Exception) -> str | None:
-    if not isinstance(error, json.JSONDecodeError) or not str(path).endswith('.json'):
-        return None
+def _fault(path: str | None, error: Exception) -> str | None:
+    """Describe what is wrong with an annotation file that raised an error."""
+    fault = file_fault(path) if path else None
+    if fault or not (isinstance(error, json.JSONDecodeError) and str(path).endswith('.json')):
+        return fault
     return f'is not valid JSON (line {error.lineno}, column {error.colno}: {error.msg})'
 
 

@@ -96,9 +96,9 @@ def drop(part, key):
         (change_annotation(bbox=[1, 2, float('nan'), 4]), ['annotation 4', '[1, 2, nan, 4]']),
         (change_annotation(bbox=[1, 2, 3, -4]), ['annotation 4', '[1, 2, 3, -4]']),
         (change_annotation(area='large'), ['000000.png', 'str']),
-        (drop('annotations', 'bbox'), ['000000.png', "'bbox' is lacking"]),
-        (drop('annotations', 'image_id'), ["'image_id' is lacking"]),
-        (drop('images', 'file_name'), ["'file_name' is lacking"]),
+        (drop('annotations', 'bbox'), ['000000.png', "'bbox'"]),
+        (drop('annotations', 'image_id'), ["'image_id'"]),
+        (drop('images', 'file_name'), ["'file_name'"]),
     ],
 )
 def test_annotations_of_a_detector(change, words, scenes, data):
