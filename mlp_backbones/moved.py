@@ -58,7 +58,7 @@ class _Finder(MetaPathFinder, Loader):
 
 
 def engine_name(name: str) -> object:
-    """What ``mlp_backbones.engine.NAME`` was in version 0.1."""
+    """Return ``mlp_backbones.engine.NAME`` of version 0.1."""
     if name not in ENGINE:
         raise AttributeError(f'module mlp_backbones.engine has no attribute {name!r}')
     _warn(f'mlp_backbones.engine.{name}', f'{ENGINE[name]}.{name}')

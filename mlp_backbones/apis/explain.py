@@ -96,7 +96,7 @@ def _unregistered(text: str, frames: list[FrameType]) -> str:
 
 
 def _iterates(frames: list[FrameType]) -> bool:
-    """Whether a loop had begun: anything below ``run`` but the hooks that are called before its first iteration."""
+    """Return whether a loop had begun: any call below ``run`` except of the hooks before its first iteration."""
     in_loop = any(f.f_code.co_name == 'run' and isinstance(f.f_locals.get('self'), BaseLoop) for f in frames)
     prepares = any(
         f.f_code.co_name == 'call_hook' and f.f_locals.get('fn_name') in ('before_train', 'before_test') for f in frames

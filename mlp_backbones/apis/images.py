@@ -25,7 +25,7 @@ BROKEN = 'broken, or of a format that OpenCV does not read'
 
 
 class BadPicture(Exception):
-    """An image that is skipped; the text says why."""
+    """An image that is skipped; the text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Picture:
     path: Path
 
     def decode(self) -> np.ndarray:
-        """Decode any format of OpenCV as ``[H, W, 3]`` uint8, BGR, turned as its EXIF data say; alpha is dropped.
+        """Decode any format of OpenCV as ``[H, W, 3]`` uint8, BGR, turned by its EXIF data, without alpha.
 
         Raises:
             BadPicture: if the file is not an image, or needs more memory than there is.

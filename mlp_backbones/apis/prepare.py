@@ -195,7 +195,7 @@ def _prepare(config: Config, options: TrainOptions | TestOptions, dataloaders: t
         revert_sync_batchnorm(config)
     if config.get('digit_scenes'):
         try:
-            # Imported here: scikit-learn is needed only for these scenes.
+            # A late import: scikit-learn is needed only for these scenes.
             from ..datasets import write_digit_scenes
 
             write_digit_scenes(**config.digit_scenes)
@@ -284,7 +284,7 @@ def data_paths(dataset: ConfigDict, scope: str | None = None) -> Iterator[Path]:
 
 
 def _downloads(node: ConfigDict, scope: str | None) -> bool:
-    """Whether a config is of a dataset that downloads what is missing, as mmpretrain's CIFAR10 does by default."""
+    """Return whether a data set downloads missing files, as mmpretrain's CIFAR10 does by default."""
     kind = dataset_class(node, scope)
     for base in kind.__mro__ if isinstance(kind, type) else ():
         # A subclass may hand the argument on as one of its **kwargs.

@@ -185,7 +185,7 @@ def _kind(config: Config) -> str:
 
 
 def _without_annotations(pipeline: list) -> list:
-    """A test pipeline, or the lists of one for test-time augmentation, without the steps that load the truth."""
+    """Return a test pipeline, or the lists of one for test-time augmentation, without the steps that load the truth."""
     kept = []
     for step in pipeline:
         if isinstance(step, (list, tuple)):

@@ -103,5 +103,5 @@ def _odd_numbers(config: Config, dataloaders: tuple[str, ...]) -> Iterator[tuple
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is a finite number: neither text nor True."""
+    """Return whether a value is a finite number: neither text nor True."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float('inf')

@@ -20,7 +20,7 @@ from ..errors import UserError
 INDEX = 'model-index.yml'
 MULTI_SCALE = '(ms+flip)'
 NONE = 'no published result'
-ALIASES = {'mAP': 'box AP'}  # as COCO's users say
+ALIASES = {'mAP': 'box AP'}  # the usual name in COCO
 # Left out where a person reads; CSV and JSON have them.
 DETAILS = ('small', 'medium', 'large')
 INTRODUCTION = """\
@@ -61,7 +61,7 @@ class Row:
 
     @property
     def table(self) -> tuple[str, str, str, str]:
-        """What the rows of a table share."""
+        """The facts that the rows of a table share."""
         return self.dataset, self.head, self.scales, self.test
 
 

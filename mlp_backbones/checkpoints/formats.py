@@ -156,7 +156,7 @@ def _check_records(file: BinaryIO, entries: list[zipfile.ZipInfo], end: int) -> 
         file.seek(entry.header_offset)
         header = file.read(30)
         if len(header) < 30 or header[:4] != b'PK\3\4':
-            raise BrokenFileError(f'its record {name} is not where the zip archive says')
+            raise BrokenFileError(f'its record {name} is not at its place in the zip archive')
         start = entry.header_offset + 30 + sum(struct.unpack('<HH', header[26:]))
         last = start + entry.compress_size
         if last > end:
@@ -178,7 +178,7 @@ def _read_record(file: Any, record: _Record) -> np.ndarray:
     if file.readinto(data) != len(data):
         raise BrokenFileError('it became shorter while it was read')
     # torch.serialization.set_crc32_options(False) writes 0.
-    if entry.CRC and zlib.crc32(data) != entry.CRC:
+    if entry.CRC and zlib.crc32(data.data) != entry.CRC:
         raise BrokenFileError('a checksum is wrong, so that values were damaged; get the file anew')
     return data
 

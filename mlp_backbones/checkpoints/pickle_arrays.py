@@ -127,7 +127,7 @@ def set_attributes(target: Any, state: Any) -> None:
 
 
 def is_special(name: str) -> bool:
-    """Whether Python or a library gives an attribute of this name a meaning.
+    """Return whether Python or a library gives an attribute of this name a meaning.
 
     With ``__array_interface__``, for instance, numpy reads memory at an address that the file chooses.
     """

@@ -101,12 +101,12 @@ def _weight(key: object, most: int) -> int:
 
 
 def is_count(value: object) -> bool:
-    """Whether a value is an integer that can be a size or an offset."""
+    """Return whether a value is an integer that can be a size or an offset."""
     return type(value) is int and 0 <= value < 1 << 62
 
 
 def is_shape(value: object) -> bool:
-    """Whether a value is a tuple of counts, of which tensors and arrays have at most 64."""
+    """Return whether a value is a tuple of counts, of which tensors and arrays have at most 64."""
     return isinstance(value, tuple) and len(value) <= 64 and all(map(is_count, value))
 
 
@@ -116,5 +116,5 @@ def shape_text(shape: tuple) -> str:
 
 
 def is_own(value: object, *kinds: type) -> bool:
-    """Whether a value is of one of these classes, by name: after a reload of its module there are two of each."""
+    """Return whether a value is of one of these classes, by name: after a reload of its module there are two of each."""
     return (type(value).__module__, type(value).__name__) in {(kind.__module__, kind.__name__) for kind in kinds}

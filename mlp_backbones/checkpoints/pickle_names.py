@@ -147,7 +147,7 @@ def _collection(kind: Callable, limits: Limits, items: Any = (), *maxlen: Any) -
 
 def _encode(_: Limits, text: Any, codec: Any) -> bytes:
     if type(text) is not str or codec not in ('latin1', 'latin-1'):
-        raise BrokenFileError('it holds bytes in an unknown form')
+        raise BrokenFileError('it holds bytes in an unknown encoding')
     return text.encode('latin1')
 
 

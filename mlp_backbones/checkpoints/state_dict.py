@@ -91,7 +91,7 @@ def list_names(names: Iterable[object], limit: int = 5) -> str:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether a tensor has neither NaN nor infinite values."""
+    """Return whether a tensor has neither NaN nor infinite values."""
     # torch has no such function for the floats of 8 bits.
     tensor = tensor.float() if tensor.is_floating_point() and tensor.element_size() == 1 else tensor
     return bool(torch.isfinite(tensor).all())

@@ -180,7 +180,7 @@ def _write_split(root: Path, scenes: DigitScenes) -> None:
 @cache
 def _glyphs(split: str) -> tuple[np.ndarray, np.ndarray]:
     """``[N, 8, 8]`` uint8 from 0 to 240, and the digits; every fourth glyph is for validation."""
-    # Imported here: it takes most of a second, and scenes are written once.
+    # A late import: it takes most of a second, and scenes are written once.
     from sklearn.datasets import load_digits
 
     data = load_digits()

@@ -311,7 +311,7 @@ def _fault(path: str | None, error: Exception) -> str | None:
 
 
 def _is_cut_jpeg(path: str | Path) -> bool:
-    """Whether a file begins as a JPEG and lacks its end; a file that cannot be opened is not one."""
+    """Return whether a file begins as a JPEG and lacks its end; a file that cannot be opened is not one."""
     try:
         with open(path, 'rb') as file:
             if file.read(3) != b'\xff\xd8\xff':
@@ -322,7 +322,7 @@ def _is_cut_jpeg(path: str | Path) -> bool:
             file.seek(0)
             data = file.read()
     except OSError:
-        return False  # its reader says why
+        return False  # its reader reports the reason
     # Bytes may follow the end, and a thumbnail, which has an end of its own, lies in the segments before the scan.
     place = 2
     while data[place : place + 1] == b'\xff' and data[place + 1 : place + 2] not in (b'\xda', b''):

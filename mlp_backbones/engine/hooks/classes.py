@@ -172,14 +172,13 @@ def check_heads(config: Config, model: nn.Module, metainfo: dict, dataloader: st
             wanted = dict(num_classes=len(classes))
         for key, number in wanted.items():
             found = getattr(module, key, None)
-            # A binary segmentor has one output, which says foreground or not.
+            # A binary segmentor has one output, which separates foreground from background.
             binary = key == 'num_classes' and getattr(module, 'out_channels', None) == 1 and number <= 2
             if type(found) is int and found > 0 and found != number and not binary:
                 wrong.append((f'{place}.{key}', found, number))
     if wrong:
         found = ' and '.join(dict.fromkeys(f'{key}={number}' for key, number, _ in wrong))
         write = ' '.join(dict.fromkeys(f'{key}={number}' for key, _, number in wrong))
-        classes = [str(name) for name in classes]
         _report(
             config,
             f'{dataloader}.dataset has {len(classes)} classes ({_listed(classes)}), and the model {found}: '

@@ -42,7 +42,7 @@ class InterruptHook(Hook):
 
     A second Ctrl-C stops at once, unless the checkpoint is being written. Of several processes any may be asked: all
     stop after the same iteration. If one of them dies, another saves the state after the last complete iteration, and
-    UserError says so. In a thread that is not the main one, Python has no signals: Ctrl-C then saves nothing.
+    UserError reports it. Python has signals only in the main thread: in another one Ctrl-C saves nothing.
 
     Every checkpoint gets what a resumed training needs beside mmengine's own parts, of each process: random numbers,
     accumulated gradients, and what modules and EarlyStoppingHook keep in plain attributes. A hook of yours with
