@@ -17,18 +17,11 @@ from ..compat import flop_registry, require
 
 @dataclass(frozen=True)
 class Count:
-    """Of a network or a part of it, for one image.
+    """The cost of a network or a part of it for one image; norms, activation functions, shifts and averages cost 0."""
 
-    Attributes:
-        parameters: number of trainable and frozen parameters.
-        macs: MACs of all convolutions and linear maps. Norms, activation functions, shifts and averages are
-            not counted.
-        activations: output elements of all convolutions and linear maps.
-    """
-
-    parameters: int
-    macs: int
-    activations: int
+    parameters: int  # trainable and frozen
+    macs: int  # of all convolutions and linear maps
+    activations: int  # output elements of all convolutions and linear maps
 
 
 def complexity(name: str, size: tuple[int, int] = (224, 224), classifier: bool = True) -> tuple[int, int]:
@@ -46,8 +39,8 @@ def complexity_by_part(name: str, size: tuple[int, int] = (224, 224), classifier
         classifier: with the linear head of 1,000 classes, as the papers count; else the dense backbone. Default True.
 
     Returns:
-        Counts of 'all', 'stem', 'stage 1' and so on, each with its downsampling, and of the rest, which is 'head', the
-        last norm and linear map of a classifier, or 'norms', the output norms of a dense backbone.
+        Counts of 'all', 'stem', 'stage 1' and so on, each with its downsampling, and the rest: 'head', the last norm
+        and linear map of a classifier, or 'norms', the output norms of a dense backbone.
     """
     with torch.device('meta'):
         model: nn.Module = (build_classifier if classifier else build_backbone)(name).eval()

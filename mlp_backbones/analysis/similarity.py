@@ -36,19 +36,12 @@ CELL = 0.4  # inches
 
 @dataclass(frozen=True)
 class Network:
-    """A backbone, and how its images are prepared.
+    """A backbone and the preprocessing of its images."""
 
-    Attributes:
-        name: as the user gives it.
-        weights: the checkpoint as the user gives it, or 'random, seed N'.
-        backbone: in eval mode; one of this package gives its stages without output norms.
-        preprocessing: ``mean`` and ``std`` of the channels, and ``bgr_to_rgb``, as in mm's data preprocessors.
-    """
-
-    name: str
-    weights: str
-    backbone: nn.Module
-    preprocessing: dict
+    name: str  # as the user gives it
+    weights: str  # the checkpoint as the user gives it, or 'random, seed N'
+    backbone: nn.Module  # in eval mode; one of this package returns its stages without output norms
+    preprocessing: dict  # mean and std of the channels, and bgr_to_rgb, as in the libraries' data preprocessors
 
     def stages(self, count: int) -> list[str]:
         """Names of ``count`` outputs: those of the stages, from 1; other backbones have outputs 1, 2 and so on."""

@@ -116,5 +116,5 @@ def shape_text(shape: tuple) -> str:
 
 
 def is_own(value: object, *kinds: type) -> bool:
-    """Return whether a value is of one of these classes, by name: after a reload of its module there are two of each."""
+    """Compare the class of a value with others by name: after a reload of its module there are two of each."""
     return (type(value).__module__, type(value).__name__) in {(kind.__module__, kind.__name__) for kind in kinds}

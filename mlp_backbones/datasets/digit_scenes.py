@@ -29,17 +29,11 @@ SPLITS = ('train', 'val')
 
 @dataclass(frozen=True)
 class Scene:
-    """One image and its digits.
+    """One image and its digits."""
 
-    Attributes:
-        image: ``[192, 192, 3]`` uint8, RGB.
-        labels: the digits, 0 to 9.
-        masks: ``[N, 192, 192]`` bool, the visible pixels of each digit; they do not overlap.
-    """
-
-    image: np.ndarray
-    labels: tuple[int, ...]
-    masks: np.ndarray
+    image: np.ndarray  # [192, 192, 3] uint8, RGB
+    labels: tuple[int, ...]  # the digits, 0 to 9
+    masks: np.ndarray  # [N, 192, 192] bool, the visible pixels of each digit; they do not overlap
 
     @property
     def boxes(self) -> list[tuple[int, int, int, int]]:
@@ -61,15 +55,15 @@ class Scene:
 
 
 class DigitScenes(Sequence[Scene]):
-    """Scenes, made when asked for; scene ``i`` depends only on ``(seed, split, i)``.
+    """Scenes that are drawn on access; scene ``i`` depends only on ``(seed, split, i)``.
 
     Args:
         split: 'train' or 'val'; they use different glyphs (three quarters and one quarter of the 1,797).
-        length: how many scenes.
-        seed: any integer from 0. Default 0.
+        length: number of scenes, at least 1.
+        seed: an integer of at least 0. Default 0.
 
     Raises:
-        ValueError: if an argument is none of these.
+        ValueError: if an argument is out of range.
     """
 
     def __init__(self, split: str, length: int, seed: int = 0):

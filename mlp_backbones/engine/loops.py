@@ -170,7 +170,7 @@ class ResumableIterLoop(ResumableLoop, IterBasedTrainLoop):
         if not isinstance(dataloader, DataLoader):
             apart = runner._randomness_cfg.get('diff_rank_seed', False)
             dataloader = runner.build_dataloader(dataloader, seed=runner.seed, diff_rank_seed=apart)
-        # mmengine 0.10.7 starts the workers in the constructor, which takes the first indices out of an endless sampler.
+        # mmengine 0.10.7 starts the workers in the constructor, which draws the first indices of an endless sampler.
         super().__init__(runner, DataLoader(dataloader.dataset, batch_size=None), *args, **kwargs)
         self.dataloader = dataloader
         self.dataloader_iterator = None

@@ -49,11 +49,7 @@ class ConvEmbed(nn.Module):
 class PatchEmbed(ConvEmbed):
     """Patches side by side, zeros completing the last ones: ``[B, C, H, W]`` to ``[B, C', ~H / P, ~W / P]``.
 
-    Args:
-        in_channels: width of the input.
-        out_channels: width of the output.
-        patch_size: side P of a patch in pixels.
-        norm: as in :class:`ConvEmbed`. Default None.
+    ``patch_size`` is the side P of a patch in pixels; the other arguments are those of :class:`ConvEmbed`.
     """
 
     def __init__(
@@ -68,12 +64,7 @@ class PatchEmbed(ConvEmbed):
 class PatchMerging(nn.Module):
     """Four neighbours side by side in the channels, norm, linear map: half the size.
 
-    Source: Swin Transformer, arXiv 2103.14030, section 3.1.
-
-    Args:
-        channels: width of the input.
-        out_channels: width of the output.
-        norm: makes a norm layer from the number of channels.
+    Source: Swin Transformer, arXiv 2103.14030, section 3.1. ``norm`` makes a norm layer from the number of channels.
     """
 
     def __init__(self, channels: int, out_channels: int, norm: Callable[[int], nn.Module]):

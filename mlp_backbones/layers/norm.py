@@ -7,12 +7,7 @@ _NORMS = {'BN': nn.BatchNorm2d, 'BN2d': nn.BatchNorm2d, 'SyncBN': nn.SyncBatchNo
 
 
 class LayerNorm2d(nn.LayerNorm):
-    """LayerNorm over the channels of ``[B, C, H, W]``, at each position.
-
-    Args:
-        channels: width of the map.
-        eps: added to the variance. Default 1e-5.
-    """
+    """LayerNorm over the channels of ``[B, C, H, W]``, at each position; ``eps`` is added to the variance."""
 
     def __init__(self, channels: int, eps: float = 1e-5):
         super().__init__(channels, eps)
@@ -23,12 +18,7 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 class GroupNorm1(nn.GroupNorm):
-    """GroupNorm of one group: mean and variance over C, H and W of each sample (eps 1e-5).
-
-    Args:
-        channels: width of the map.
-        act: whether GELU follows. Default False.
-    """
+    """GroupNorm of one group: mean and variance over C, H and W of each sample (eps 1e-5); ``act``: GELU follows."""
 
     def __init__(self, channels: int, act: bool = False):
         super().__init__(1, channels)
