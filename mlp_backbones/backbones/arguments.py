@@ -28,8 +28,12 @@ _ADVICE = {
         'features_only output_cls_token',
     ),
     'leave it out: the strides follow from arch, and out_indices=(...) picks the stages': (
-        'num_stages strides dilations patch_sizes contract_dilation',
-        'output_stride',
+        'num_stages strides patch_sizes',
+        '',
+    ),
+    'write output_stride=8 for a network like ResNet-d8, of dilations (1, 1, 2, 4), or 16': (
+        'dilations contract_dilation',
+        '',
     ),
     'leave it out: images may have any size': ('img_size pretrain_img_size', 'pad_small_map'),
     'leave it out: these networks have no dropout; drop_path_rate=... is stochastic depth': (

@@ -32,6 +32,9 @@ class AxialLinear(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         return axial_linear(x, self.weight, self.bias, self.shift_size, self.dim, self.shift_dilation)
 
+    def dilate(self, factor: int) -> None:
+        self.shift_dilation *= factor
+
 
 class AxialShiftMixer(nn.Module):
     """Two branches, shifted along W and along H, summed (section 3.2)."""
@@ -72,6 +75,7 @@ class ASMLP(MLPBackbone):
         'base': dict(dims=(128, 256, 512, 1024), depths=(2, 2, 18, 2), mlp_ratios=(4, 4, 4, 4)),
     }
     operators: tuple[str, ...] = ('axial_linear', 'group_norm_gelu')
+    dilates: ClassVar[bool] = True  # the paper's dilation of shifts, times that of the stage
     published_names: ClassVar[PublishedNames | None] = PublishedNames((*LAYERS, (r'\.mixer\.', '.axial_shift.')))
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     # Convolutions are faster in this format, but GroupNorm's backward pass is slower.

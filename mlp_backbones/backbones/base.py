@@ -22,6 +22,7 @@ from ..errors import printable
 from ..layers import DropPath, Mlp
 from ..ops import active_backends, contiguous, fx_leaf, is_captured, is_transformed, memory_format
 from .arguments import PUBLISHED_INIT, check_call, check_names, check_template, resolve_arch, resolve_init_cfg
+from .dilation import check_output_stride, hold_stride
 from .published import PublishedNames
 
 
@@ -189,6 +190,9 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         init_cfg: mmengine's initialisation config. ``dict(type='Pretrained', checkpoint=FILE_OR_URL, prefix=None,
             ema=False, adapt_channels=False)`` goes through :func:`mlp_backbones.checkpoints.load_published`, when
             ``init_weights()`` is called, as mmengine does before training. Default None: the paper's initialisation.
+        output_stride: coarsest stride of the outputs, 8, 16 or 32, for families whose ``dilates`` is True. Transitions
+            that would exceed it lose their stride, and what follows is dilated, as in DeepLab (arXiv 1706.05587) and
+            mmseg's ResNet-d8; weights stay the same. Default None: the strides of the published network.
 
     Attributes:
         out_channels: width of each output.
@@ -203,6 +207,7 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
     arch_defaults: ClassVar[dict] = {}
     renamed_arch_keys: ClassVar[dict[str, str]] = {}  # keys of saved configs, and their present names
     published_names: ClassVar[PublishedNames | None] = None  # None: no weights were published
+    dilates: ClassVar[bool] = False  # whether output_stride may be set; a fixed grid cannot be dilated
     operators: tuple[str, ...] = ()  # those of mlp_backbones.ops.active_backends that the family runs
     # channels_last where LayerNorm runs over channels, which lie side by side in it.
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
@@ -219,6 +224,7 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         with_cp: bool = False,
         out_norm: bool = True,
         init_cfg: dict | list[dict] | None = None,
+        output_stride: int | None = None,
         **unknown: Any,
     ):
         check_names(type(self), unknown)
@@ -237,6 +243,7 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
             with_cp=with_cp,
             out_norm=out_norm,
         )
+        check_output_stride(type(self), output_stride)
         super().__init__(init_cfg=resolve_init_cfg(init_cfg))
         self._awaits_weights = any(cfg['type'] == PUBLISHED_INIT for cfg in self.init_cfg or ())
 
@@ -247,11 +254,14 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
         self.fused = False
         channels = self.stage_channels()
         self.out_channels = tuple(channels[i] for i in self.out_indices)
-        self.out_strides = tuple(self.strides[i] for i in self.out_indices)
+        coarsest = output_stride or max(self.strides)
+        self.out_strides = tuple(min(self.strides[i], coarsest) for i in self.out_indices)
 
         self.stem = self.make_stem(in_channels)
         drop_paths = self.drop_path_rates(drop_path_rate)
         self.stages = nn.ModuleList(self.make_stage(i, drop_paths[i], with_cp) for i in range(self.out_indices[-1] + 1))
+        if output_stride is not None:
+            hold_stride(self.stages, self.strides[0], output_stride)
         out_norms = {str(i): self.make_out_norm(channels[i]) for i in self.out_indices} if out_norm else {}
         self.out_norms = nn.ModuleDict(out_norms)
         # On the meta device there is nothing to fill, and torch takes seconds to do so.

@@ -128,6 +128,7 @@ class ConvMLP(MLPBackbone):
         ),
         linear=r'\.channel_mlp[12]\.fc[12]\.weight$',
     )
+    dilates: ClassVar[bool] = True  # the depth-wise convolutions
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(

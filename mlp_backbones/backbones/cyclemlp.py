@@ -29,9 +29,13 @@ class CycleLinear(nn.Conv2d):
         super().__init__(channels, channels, 1)
         self.dim = dim
         self.step_size = step_size
+        self.shift_dilation = 1  # a convolution has a dilation of its own
 
     def forward(self, x: Tensor) -> Tensor:
-        return cycle_linear(x, self.weight, self.bias, self.step_size, self.dim)
+        return cycle_linear(x, self.weight, self.bias, self.step_size, self.dim, self.shift_dilation)
+
+    def dilate(self, factor: int) -> None:
+        self.shift_dilation *= factor
 
 
 class CycleMixer(nn.Module):
@@ -69,7 +73,7 @@ class CycleMixer(nn.Module):
         maps = ((self.sfc_h, 3), (self.sfc_w, 2), (self.mlp_c, None))
         branches = torch.stack([neighbour_weights(map_.weight, steps, dim).flatten(1) for map_, dim in maps])
         biases = torch.stack([self.sfc_h.bias, self.sfc_w.bias, torch.zeros_like(self.sfc_w.bias)])
-        columns = gather_neighbours(x, steps)
+        columns = gather_neighbours(x, steps, self.sfc_h.shift_dilation)
         average = F.linear(columns.mean((2, 3)), branches.sum(0), biases.sum(0))
         weights = self.reweight.branch_weights(average[..., None, None], len(maps)).flatten(2)
         weight = self.proj.weight.flatten(1) @ torch.einsum('bck,kcj->bcj', weights, branches)
@@ -114,6 +118,7 @@ class CycleMLP(MLPBackbone):
         'b5': dict(dims=(96, 192, 384, 768), depths=(3, 4, 24, 3), mlp_ratios=(4, 4, 4, 4)),
     }
     operators: tuple[str, ...] = ('cycle_mix', 'cycle_linear')
+    dilates: ClassVar[bool] = True  # the offsets of channels
     published_names: ClassVar[PublishedNames | None] = PublishedNames(
         network_rules,
         linear=r'\.(mlp\.fc[12]|attn\.(mlp_c|proj|reweight\.fc[12]))\.weight$',

@@ -9,7 +9,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..layers import ConvEmbed, SplitAttention, build_norm, fold_norm_after, fold_norm_before, is_plain
-from ..ops import add_unfolded, autocast_once, average_of_unfolded, fold_regions, select_implementation, unfold_regions
+from ..ops import (
+    add_unfolded,
+    autocast_once,
+    average_of_unfolded,
+    fold_regions,
+    on_phases,
+    select_implementation,
+    unfold_regions,
+)
 from ..registry import register_family
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
@@ -35,6 +43,7 @@ class HireMixer(nn.Module):
         super().__init__()
         self.region_size = region_size
         self.step = step
+        self.dilation = 1
         self.neighbours_first = False
         hidden = max(channels // 2, 1)
         self.mlp_h1 = nn.Conv2d(channels * region_size, hidden, 1, bias=False)
@@ -48,7 +57,12 @@ class HireMixer(nn.Module):
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = autocast_once(x)
+        return on_phases(autocast_once(x), self.dilation, self.mix)
+
+    def dilate(self, factor: int) -> None:
+        self.dilation *= factor
+
+    def mix(self, x: Tensor) -> Tensor:
         if not self._folds(x):
             along_h, along_w = (
                 unfold_regions(last(hidden), self.region_size, self.step, dim, x.shape[dim], self.neighbours_first)
@@ -147,6 +161,7 @@ class HireMLP(MLPBackbone):
         'large': dict(dims=(96, 192, 384, 768), depths=(4, 6, 24, 3), mlp_ratios=(4, 4, 4, 4)),
     }
     operators: tuple[str, ...] = ('hire_mix',)
+    dilates: ClassVar[bool] = True  # regions of every d-th row and column; the paper has a dilation of steps only
     published_names: ClassVar[PublishedNames | None] = PublishedNames(network_rules)
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     inference_format: ClassVar[torch.memory_format] = torch.channels_last

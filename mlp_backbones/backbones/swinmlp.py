@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..compat import is_compiling
 from ..layers import LayerNorm2d, PatchEmbed, PatchMerging, init_pointwise
-from ..ops import crop, fx_leaf, spatial_shape, sym_max
+from ..ops import crop, fx_leaf, on_phases, spatial_shape, sym_max
 from ..registry import register_family
 from .arguments import check
 from .base import Block, MLPBackbone, Stage
@@ -59,8 +59,15 @@ class WindowMixer(nn.Module):
         self.heads = heads
         self.window_size = window_size
         self.shifted = shifted
+        self.dilation = 1
 
     def forward(self, x: Tensor) -> Tensor:
+        return on_phases(x, self.dilation, self.mix)
+
+    def dilate(self, factor: int) -> None:
+        self.dilation *= factor
+
+    def mix(self, x: Tensor) -> Tensor:
         windows = _cut(x, self.heads, self.window_size, self.shifted)
         return _join(self.spatial_mlp(windows), x, self.heads, self.window_size, self.shifted)
 
@@ -130,6 +137,7 @@ class SwinMLP(MLPBackbone):
         (*LAYERS, (r'\.mixer\.', '.')), linear=r'\.(mlp\.fc[12]|reduction)\.weight$'
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
+    dilates: ClassVar[bool] = True  # windows of every d-th row and column; the paper has no dilation
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def make_stem(self, in_channels: int) -> nn.Module:

@@ -52,7 +52,8 @@ class WaveSum(nn.Conv2d):
         super().__init__(2 * channels, channels, kernel_size, padding=padding, groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.conv2d(x, self.weight.flatten(0, 1).unsqueeze(1), padding=self.padding, groups=self.in_channels)
+        weight = self.weight.flatten(0, 1).unsqueeze(1)
+        y = F.conv2d(x, weight, padding=self.padding, dilation=self.dilation, groups=self.in_channels)
         return y.unflatten(1, (-1, 2)).sum(2)
 
 
@@ -125,6 +126,7 @@ class WaveMLP(MLPBackbone):
         ),
         'b': dict(dims=(96, 192, 384, 768), depths=(2, 2, 18, 2), norm='GN1', ds_use_norm=False),
     }
+    dilates: ClassVar[bool] = True  # the sums of neighbours and the depth-wise phases, which are convolutions
     published_names: ClassVar[PublishedNames | None] = PublishedNames(network_rules)
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4), mode='fc', norm='BN', ds_use_norm=True)
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ..ops import pad_to_least, pad_to_multiple
+from ..ops import crop, pad_end, pad_to_least, pad_to_multiple, spatial_shape
 from .fuse import fold_norm_after
 
 
@@ -32,15 +32,28 @@ class ConvEmbed(nn.Module):
     ):
         super().__init__()
         self.kernel_size = kernel_size
+        self.stride = stride
         self.padding = padding
+        self.missing = 0
         self.proj = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding)
         self.norm = norm(out_channels) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.proj(self.pad(x)))
+        x = pad_end(x, self.missing, self.missing) if self.stride == 1 and self.missing else self.pad(x)
+        return self.norm(self.proj(x))
 
     def pad(self, x: Tensor) -> Tensor:
         return pad_to_least(x, self.kernel_size - 2 * self.padding)
+
+    def keep_grid(self, dilation: int) -> None:
+        """Lose the stride: map to a grid as fine as that of the input, by the kernel spread by ``dilation``.
+
+        Every stride-th row and column of the result is a row and column of the strided one.
+        """
+        self.stride = 1
+        self.missing = max(self.kernel_size - 1 - 2 * self.padding, 0) * dilation
+        self.proj.stride, self.proj.dilation = (1, 1), (dilation, dilation)
+        self.proj.padding = (self.padding * dilation,) * 2
 
     def fuse(self) -> None:
         self.norm = fold_norm_after(self.proj, self.norm)
@@ -69,11 +82,22 @@ class PatchMerging(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, norm: Callable[[int], nn.Module]):
         super().__init__()
+        self.stride = 2
+        self.dilation = 1
         self.norm = norm(4 * channels)
         self.reduction = nn.Conv2d(4 * channels, out_channels, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = pad_to_multiple(x, 2)
-        # The published order of the phases: rows run fastest.
-        phases = [x[:, :, row::2, column::2] for column in (0, 1) for row in (0, 1)]
-        return self.reduction(self.norm(torch.cat(phases, 1)))
+        # The published order of the neighbours: rows run fastest.
+        if self.stride == 1:
+            far, (height, width) = self.dilation, spatial_shape(x)
+            x = pad_end(x, far, far)
+            neighbours = [crop(x, row, column, height, width) for column in (0, far) for row in (0, far)]
+        else:
+            x = pad_to_multiple(x, 2)
+            neighbours = [x[:, :, row::2, column::2] for column in (0, 1) for row in (0, 1)]
+        return self.reduction(self.norm(torch.cat(neighbours, 1)))
+
+    def keep_grid(self, dilation: int) -> None:
+        """Lose the stride: merge neighbours that are ``dilation`` apart, around every position."""
+        self.stride, self.dilation = 1, dilation

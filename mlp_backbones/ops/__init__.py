@@ -5,6 +5,7 @@ from .capture import contiguous, fx_leaf, is_captured, is_transformed
 from .native_grid import SPATIAL_RULES, on_native_grid
 from .neighbours import gather_neighbours, neighbour_weights
 from .norm import group_norm_gelu
+from .phases import on_phases
 from .regions import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
 from .shift import axial_linear, axial_shift, cycle_linear, cycle_shift
 from .tensors import (
@@ -41,6 +42,7 @@ __all__ = [
     'memory_format',
     'neighbour_weights',
     'on_native_grid',
+    'on_phases',
     'pad_end',
     'pad_to_least',
     'pad_to_multiple',

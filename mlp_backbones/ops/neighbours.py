@@ -11,7 +11,7 @@ from .shift import copy_shifted
 Part = tuple[slice, int, int]  # channels of x, axis, offset
 
 
-def gather_neighbours(x: Tensor, step_size: int) -> Tensor:
+def gather_neighbours(x: Tensor, step_size: int, dilation: int = 1) -> Tensor:
     """Concatenate ``x`` and the channels that :func:`cycle_shift` moves, shifted along W, then along H.
 
     With ``n`` the number of channels that move (``c mod S`` not 0, ``S`` the step size) these are ``C + 2 n`` channels:
@@ -21,11 +21,12 @@ def gather_neighbours(x: Tensor, step_size: int) -> Tensor:
     Args:
         x: ``[B, C, H, W]``, any memory format.
         step_size: number of different offsets, at least 1.
+        dilation: see :func:`cycle_shift`. Default 1.
 
     Returns:
         ``[B, C + 2 n, H, W]`` in channels_last.
     """
-    parts = _shifted_classes(x.shape[1], step_size)
+    parts = tuple((chosen, dim, dilation * o) for chosen, dim, o in _shifted_classes(x.shape[1], step_size))
     return apply_linear(x, partial(_gather, parts=parts), partial(_scatter, parts=parts, channels=x.shape[1]))
 
 

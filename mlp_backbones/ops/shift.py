@@ -14,8 +14,8 @@ ChannelShifts = tuple[tuple[slice, int], ...]  # (channels, offset) pairs that c
 
 
 @fx_leaf
-def cycle_shift(x: Tensor, step_size: int, dim: int) -> Tensor:
-    """Move channel ``c`` by ``(c + S // 2) mod S - S // 2`` positions, ``S`` being the step size.
+def cycle_shift(x: Tensor, step_size: int, dim: int, dilation: int = 1) -> Tensor:
+    """Move channel ``c`` by ``(c + S // 2) mod S - S // 2`` positions, ``S`` being the step size, times the dilation.
 
     ``y[:, c, p] = x[:, c, p + offset(c)]`` along ``dim``, zero outside. For step size 3 the offsets of the channels
     are 0, 1, -1, 0, 1, -1, ... Source: CycleMLP, arXiv 2107.10224, section 3.2.
@@ -24,21 +24,25 @@ def cycle_shift(x: Tensor, step_size: int, dim: int) -> Tensor:
         x: ``[B, C, H, W]``, any memory format, which the result has, too.
         step_size: number of different offsets; 1 leaves all in place.
         dim: the axis to move along, 2 (H) or 3 (W).
+        dilation: positions between neighbouring offsets. Default 1.
 
     Raises:
-        ValueError: if ``x`` is not 4-D, ``step_size`` is below 1 or ``dim`` is not 2 or 3.
+        ValueError: if ``x`` is not 4-D, ``step_size`` or ``dilation`` is below 1 or ``dim`` is not 2 or 3.
     """
-    if x.ndim != 4 or step_size < 1 or dim not in (2, 3):
+    if x.ndim != 4 or step_size < 1 or dilation < 1 or dim not in (2, 3):
         raise ValueError(
-            f'cycle_shift takes x of 4 dimensions [B, C, H, W], step_size >= 1 and dim 2 (H) or 3 (W); '
-            f'got x of {x.ndim} dimensions, step_size={step_size} and dim={dim}'
+            f'cycle_shift takes x of 4 dimensions [B, C, H, W], step_size >= 1, dilation >= 1 and dim 2 (H) or 3 (W); '
+            f'got x of {x.ndim} dimensions, step_size={step_size}, dilation={dilation} and dim={dim}'
         )
     half = step_size // 2
-    return _shift(x, tuple((slice(r, None, step_size), (r + half) % step_size - half) for r in range(step_size)), dim)
+    offsets = (((r + half) % step_size - half) * dilation for r in range(step_size))
+    return _shift(x, tuple((slice(r, None, step_size), offset) for r, offset in enumerate(offsets)), dim)
 
 
 @fx_leaf
-def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int, dim: int) -> Tensor:
+def cycle_linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int, dim: int, dilation: int = 1
+) -> Tensor:
     """Apply the cycle fully-connected layer: a point-wise linear map after :func:`cycle_shift`.
 
     ``y[o, p] = bias[o] + sum_c weight[o, c] * x[c, p + offset(c)]``. Source: CycleMLP, arXiv 2107.10224, section 3.2.
@@ -46,7 +50,7 @@ def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int,
     Args:
         x: ``[B, C_in, H, W]``.
         weight, bias: of a 1x1 convolution, ``[C_out, C_in, 1, 1]`` and ``[C_out]`` or None.
-        step_size, dim: see :func:`cycle_shift`.
+        step_size, dim, dilation: see :func:`cycle_shift`.
 
     Returns:
         ``[B, C_out, H, W]``.
@@ -54,8 +58,9 @@ def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int,
     if select_implementation('cycle_linear', x) == 'triton':
         from . import triton  # optional: only when it is selected
 
-        return triton.shift_linear(x, weight, bias, triton.cycle_offsets(x.shape[1], step_size, x.device), dim)
-    return F.conv2d(cycle_shift(x, step_size, dim), weight, bias)
+        offsets = triton.cycle_offsets(x.shape[1], step_size, x.device) * dilation
+        return triton.shift_linear(x, weight, bias, offsets, dim)
+    return F.conv2d(cycle_shift(x, step_size, dim, dilation), weight, bias)
 
 
 @fx_leaf

@@ -12,12 +12,13 @@ from mlp_backbones.ops import cycle_linear, gather_neighbours, neighbour_weights
     size=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 5), st.integers(1, 5)),
     step_size=st.integers(1, 6),
     dim=st.sampled_from([2, 3, None]),
+    dilation=st.integers(1, 3),
 )
-def test_product_with_gathered_neighbours_is_the_cycle_layer(size, step_size, dim):
+def test_product_with_gathered_neighbours_is_the_cycle_layer(size, step_size, dim, dilation):
     x = torch.randn(*size, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, size[1], 1, 1, dtype=torch.float64, requires_grad=True)
-    got = F.conv2d(gather_neighbours(x, step_size), neighbour_weights(weight, step_size, dim))
-    expected = F.conv2d(x, weight) if dim is None else cycle_linear(x, weight, None, step_size, dim)
+    got = F.conv2d(gather_neighbours(x, step_size, dilation), neighbour_weights(weight, step_size, dim))
+    expected = F.conv2d(x, weight) if dim is None else cycle_linear(x, weight, None, step_size, dim, dilation)
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
     direction = torch.randn_like(got)
     gradients = (torch.autograd.grad(y, (x, weight), direction) for y in (got, expected))

@@ -7,7 +7,7 @@ from mlp_backbones.ops import axial_shift, cycle_linear, cycle_shift
 from tests.ops.compiling import pretend_compiling
 
 
-def cycle_linear_by_index(x, weight, bias, step_size, dim):
+def cycle_linear_by_index(x, weight, bias, step_size, dim, dilation):
     """The spec's formula, one element at a time: y[o, p] = b[o] + sum_c W[o, c] x[c, p + d(c)], zero outside."""
     batch, channels, height, width = x.shape
     rows = []
@@ -17,7 +17,7 @@ def cycle_linear_by_index(x, weight, bias, step_size, dim):
                 for j in range(width):
                     total = bias[o]
                     for c in range(channels):
-                        offset = (c + step_size // 2) % step_size - step_size // 2
+                        offset = ((c + step_size // 2) % step_size - step_size // 2) * dilation
                         p, q = (i + offset, j) if dim == 2 else (i, j + offset)
                         if 0 <= p < height and 0 <= q < width:
                             total = total + weight[o, c, 0, 0] * x[b, c, p, q]
@@ -31,14 +31,15 @@ def cycle_linear_by_index(x, weight, bias, step_size, dim):
     out=st.integers(1, 3),
     step_size=st.integers(1, 5),
     dim=st.sampled_from([2, 3]),
+    dilation=st.integers(1, 3),
 )
-def test_cycle_linear_is_the_formula_forward_and_backward(size, out, step_size, dim):
+def test_cycle_linear_is_the_formula_forward_and_backward(size, out, step_size, dim, dilation):
     def tensor(*shape):
         return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
     inputs = tensor(*size), tensor(out, size[1], 1, 1), tensor(out)
-    got = cycle_linear(*inputs, step_size, dim)
-    expected = cycle_linear_by_index(*inputs, step_size, dim)
+    got = cycle_linear(*inputs, step_size, dim, dilation)
+    expected = cycle_linear_by_index(*inputs, step_size, dim, dilation)
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
     direction = torch.randn_like(got)
     for a, b in zip(
@@ -75,7 +76,7 @@ def test_shift_does_not_spread_infinities():
 
 @pytest.mark.parametrize(('shape', 'step', 'dim'), [((3, 4, 4), 3, 2), ((1, 3, 4, 4), 0, 2), ((1, 3, 4, 4), 3, 1)])
 def test_bad_input_is_named(shape, step, dim):
-    with pytest.raises(ValueError, match=f'{len(shape)} dimensions, step_size={step} and dim={dim}'):
+    with pytest.raises(ValueError, match=f'{len(shape)} dimensions, step_size={step}, dilation=1 and dim={dim}'):
         cycle_shift(torch.zeros(shape), step, dim)
 
 
