@@ -23,6 +23,7 @@ from ..layers import DropPath, Mlp
 from ..ops import active_backends, contiguous, fx_leaf, is_captured, is_transformed, memory_format
 from .arguments import PUBLISHED_INIT, check_call, check_names, check_template, resolve_arch, resolve_init_cfg
 from .dilation import check_output_stride, hold_stride
+from .hub import HubMixin
 from .published import PublishedNames
 
 
@@ -161,7 +162,7 @@ class CheckedCall(type(BaseModule)):
         return Signature([*signature(cls.__init__).parameters.values()][1:])
 
 
-class MLPBackbone(BaseModule, metaclass=CheckedCall):
+class MLPBackbone(HubMixin, BaseModule, metaclass=CheckedCall):
     """A vision MLP: any image ``[B, C, H, W]`` to a tuple of maps, one for each of ``out_indices``.
 
     Output ``i``, of stage ``i``, is ``[B, out_channels, ~H / out_strides, ~W / out_strides]``, at least 1x1 and within
@@ -335,6 +336,13 @@ class MLPBackbone(BaseModule, metaclass=CheckedCall):
                 y = contiguous(out_norm(y), layout)
                 outputs.append(_gradient_laid_out(y) if isinstance(out_norm, _BatchNorm) else y)
         return tuple(outputs)
+
+    @property
+    def feature_info(self) -> list[dict[str, Any]]:
+        """Channels, stride and module of each output, by the keys of timm: ``num_chs``, ``reduction``, ``module``."""
+        parts = 'out_norms' if self.out_norms else 'stages'
+        outputs = zip(self.out_indices, self.out_channels, self.out_strides, strict=True)
+        return [dict(num_chs=width, reduction=stride, module=f'{parts}.{i}') for i, width, stride in outputs]
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Depth of a parameter for layer-wise learning rates, as in mmpretrain: the stem is layer 0, blocks count on.

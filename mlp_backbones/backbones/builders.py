@@ -1,5 +1,6 @@
 """Backbones by name, from Python."""
 
+from fnmatch import fnmatch
 from typing import Any
 
 from ..registry import FAMILIES
@@ -8,9 +9,14 @@ from .base import MLPBackbone
 from .classifier import Classifier
 
 
-def list_backbones() -> list[str]:
-    """All published variants as ``<family>_<arch>``, e.g. ``'cyclemlp_b1'``."""
-    return [f'{name.lower()}_{arch}' for name, family in FAMILIES.items() for arch in family.variants]
+def list_backbones(pattern: str = '*') -> list[str]:
+    """List all published variants as ``<family>_<arch>``, e.g. ``'cyclemlp_b1'``.
+
+    Args:
+        pattern: of shell style, e.g. ``'cycle*'``; only names that match it are listed. Default ``'*'``.
+    """
+    names = [f'{name.lower()}_{arch}' for name, family in FAMILIES.items() for arch in family.variants]
+    return [name for name in names if fnmatch(name, pattern)]
 
 
 def build_backbone(name: str, **kwargs: Any) -> MLPBackbone:

@@ -10,6 +10,12 @@ def test_list():
     assert [name for name in names if name.startswith('cyclemlp')] == [f'cyclemlp_b{i}' for i in range(1, 6)]
 
 
+def test_list_by_pattern():
+    assert mb.list_backbones('cycle*') == [f'cyclemlp_b{i}' for i in range(1, 6)]
+    assert mb.list_backbones('*_tiny') == ['asmlp_tiny', 'hiremlp_tiny']
+    assert mb.list_backbones('resnet*') == [] and mb.list_backbones('*') == mb.list_backbones()
+
+
 def test_every_name_of_the_list_builds():
     with torch.device('meta'):
         for name in mb.list_backbones():

@@ -77,6 +77,17 @@ def test_out_indices_leave_no_parameter_unused(family, out_indices):
     assert net.out_strides == tuple(whole.out_strides[i] for i in out_indices)
 
 
+@pytest.mark.parametrize('out_norm', [True, False])
+def test_feature_info_names_the_modules_of_the_outputs(family, out_norm):
+    net, seen = slim(family, out_indices=(1, 3), out_norm=out_norm).eval(), []
+    for info in net.feature_info:
+        net.get_submodule(info['module']).register_forward_hook(lambda module, args, y: seen.append(y))
+    x = image(1, 3, 45, 50)
+    for info, output, y in zip(net.feature_info, net(x), seen, strict=True):
+        assert torch.equal(output, y) and info['num_chs'] == output.shape[1]
+    assert [info['reduction'] for info in net.feature_info] == list(net.out_strides)
+
+
 def test_gradients_reach_every_parameter(family):
     # Drawn weights, as zeros that an initialisation leaves may stop a gradient.
     net = slim(family).double().train()

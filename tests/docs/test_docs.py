@@ -259,7 +259,7 @@ def test_examples_of_checkpoints(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     content = mb.checkpoints.convert({'state_dict': mb.build_classifier('cyclemlp_b1').state_dict()}, to='official')[0]
     torch.save(content, 'CycleMLP_B1.pth')
-    loading, config = blocks('checkpoints.md', 'python')
+    loading, config, folder = blocks('checkpoints.md', 'python')
     report, refusal = blocks('checkpoints.md', '')
     exec(loading, {})
     assert capsys.readouterr().out == report
@@ -271,6 +271,9 @@ def test_examples_of_checkpoints(tmp_path, monkeypatch, capsys):
     with pytest.raises(mb.checkpoints.CheckpointError) as error:
         mb.checkpoints.load_published(mb.build_backbone('cyclemlp_b2'), 'CycleMLP_B1.pth')
     assert f'{error.value}\n' == refusal
+    exec(folder, given := dict(mb=mb, net=net))
+    assert given['part'].out_indices == (1, 2)
+    assert torch.equal(given['same'].stem.proj.weight, net.stem.proj.weight)
 
 
 def test_examples_of_export(tmp_path, monkeypatch, capsys):
