@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..compat import is_compiling
 from .capture import fx_leaf, is_captured
 from .tensors import crop, memory_format, spatial_shape
 
@@ -54,7 +55,7 @@ def _from_phases(phases: Tensor, x: Tensor, dilation: int) -> Tensor:
 
 
 def _repeat_last(x: Tensor, dim: int, length: int) -> Tensor:
-    if not torch.compiler.is_compiling() and x.shape[dim] == length:
+    if not is_compiling() and x.shape[dim] == length:
         return x
     index = torch.arange(length, device=x.device)
     last = torch.scalar_tensor(x.shape[dim] - 1, dtype=index.dtype, device=x.device)

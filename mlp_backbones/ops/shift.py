@@ -40,9 +40,7 @@ def cycle_shift(x: Tensor, step_size: int, dim: int, dilation: int = 1) -> Tenso
 
 
 @fx_leaf
-def cycle_linear(
-    x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int, dim: int, dilation: int = 1
-) -> Tensor:
+def cycle_linear(x: Tensor, weight: Tensor, bias: Tensor | None, step_size: int, dim: int, dilation: int = 1) -> Tensor:
     """Apply the cycle fully-connected layer: a point-wise linear map after :func:`cycle_shift`.
 
     ``y[o, p] = bias[o] + sum_c weight[o, c] * x[c, p + offset(c)]``. Source: CycleMLP, arXiv 2107.10224, section 3.2.

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.export import Dim
 
 import mlp_backbones as mb
 from mlp_backbones.backbones import FAMILIES
@@ -156,9 +155,12 @@ def test_families_of_fixed_strides_refuse_by_name(family, stride):
     assert slim(family, output_stride=None).out_strides == slim(family).out_strides
 
 
+@pytest.mark.newer
 @pytest.mark.slow
 @pytest.mark.parametrize('family', DILATED)
 def test_exports_with_free_height_and_width(family):
+    from torch.export import Dim
+
     arch = slim_arch(family)
     arch['depths'] = (1, 1, 2, 1)[: len(arch['depths'])]
     net = FAMILIES[family](arch, output_stride=8, out_indices=(2,)).double().eval()
@@ -176,6 +178,7 @@ def test_segmentors_of_resnet_d8_take_it(config, channels):
     """mmseg's own model configs, with another backbone and its widths."""
     import mmseg
     from mmengine.config import Config
+    from mmengine.registry import DefaultScope
     from mmseg.registry import MODELS
     from mmseg.utils import register_all_modules
 
@@ -189,7 +192,8 @@ def test_segmentors_of_resnet_d8_take_it(config, channels):
     model.auxiliary_head |= dict(in_channels=widths[2], norm_cfg=dict(type='BN'))
     if channels:
         model.decode_head.c1_in_channels = widths[0]
-    segmentor = MODELS.build(model)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        segmentor = MODELS.build(model)
     x = torch.randn(2, 3, 97, 121)
     assert [out.shape[2:] for out in segmentor.backbone(x)][1:] == [(12, 15)] * 3
     logits = segmentor.encode_decode(x, [dict(img_shape=(97, 121))] * 2)
