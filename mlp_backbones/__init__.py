@@ -10,16 +10,16 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from . import backbones, checkpoints, ops
+from . import backbones, checkpoints, moved, ops, recipes
 from .backbones import *  # noqa: F403  # the families
 from .backbones import build_backbone, build_classifier, list_backbones
 from .compat import MMENGINE_READS_RUNNERS
 from .engine.optimizers import LayerDecayOptimWrapperConstructor
-from .moved import install
 from .registry import FAMILIES, MODELS
 from .version import __version__
 
-install()
+moved.install()
+recipes.install()
 if not MMENGINE_READS_RUNNERS:
     checkpoints.install_loader()
 

@@ -10,19 +10,34 @@ The package may be imported again, reloaded in whole or in part, or removed from
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from mmengine import registry as root
 from mmengine.logging import print_log
-from mmengine.registry import Registry
+from mmengine.registry import DefaultScope, Registry
 
 Class = TypeVar('Class', bound=type)
 
 SCOPE = 'mlp_backbones'
+LIBRARIES = ('mmdet', 'mmseg', 'mmpretrain')
 
 
 class ReloadableRegistry(Registry):
     """A registry of this package's scope, in which a module that is reloaded replaces what it registered before."""
+
+    def get(self, key: str) -> Any:
+        """A class by name; one that only mmdet, mmseg or mmpretrain has, as a function that builds it in their scope.
+
+        ``mmengine.hub.get_model('mlp_backbones::…')`` builds in the scope of this package, which has no detectors.
+        """
+        found = super().get(key)
+        libraries = LIBRARIES if found is None and '.' not in key else ()
+        for library in filter(find_spec, libraries):
+            found = self.parent.get(f'{library}.{key}')
+            if found is not None:
+                return partial(_build_in_scope, library, found)
+        return found
 
     def _register_module(
         self, module: Callable, module_name: str | list[str] | None = None, force: bool = False
@@ -30,6 +45,11 @@ class ReloadableRegistry(Registry):
         names = _names(module, module_name)
         again = all(_path(self.module_dict.get(name, module)) == _path(module) for name in names)
         super()._register_module(module, names, force or again)
+
+
+def _build_in_scope(library: str, kind: Callable, *args: object, **kwargs: object) -> object:
+    with DefaultScope.overwrite_default_scope(library):
+        return kind(*args, **kwargs)
 
 
 def _make(name: str, parent: Registry, locations: list[str]) -> Registry:

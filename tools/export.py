@@ -17,10 +17,10 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('model', help='a variant (cyclemlp_b1), or a config by path or bare name')
+    parser.add_argument('model', help='a variant (cyclemlp_b1), or the path of a config, or the name of a recipe')
     parser.add_argument('dst', type=Path, help='file to write, *.onnx or *.pt2')
     parser.add_argument(
-        '--checkpoint', help='weights: published or own for a variant, of tools/train.py for a config (default: random)'
+        '--checkpoint', help='weights: published or own for a variant, of a training for a config (default: random)'
     )
     parser.add_argument('--backbone', action='store_true', help='export only the backbone of a config')
     parser.add_argument(

@@ -18,8 +18,8 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('pictures', metavar='IMAGE|FOLDER|GLOB', help='images to predict; put a pattern in quotes')
-    parser.add_argument('--config', required=True, help='path of a config, or the bare name of one in configs/')
-    parser.add_argument('--checkpoint', required=True, help='a file that tools/train.py wrote')
+    parser.add_argument('--config', required=True, help='path of a config, or the name of a recipe')
+    parser.add_argument('--checkpoint', required=True, help='a checkpoint of a training')
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder for the images and JSON files')
     parser.add_argument('--score', type=float, default=0.3, help='leave out boxes below this score (default: 0.3)')
     parser.add_argument('--device', default='cpu', help='such as cuda (default: cpu)')

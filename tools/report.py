@@ -12,7 +12,7 @@ from mlp_backbones.errors import UserError
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('work_dir', help='the --work-dir of tools/train.py; curves.png is written there')
+    parser.add_argument('work_dir', help='the --work-dir of a training; curves.png is written there')
     try:
         table, curves = write_report(parser.parse_args().work_dir)
     except UserError as error:

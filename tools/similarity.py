@@ -21,14 +21,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('pictures', metavar='FOLDER|GLOB', help='any format of OpenCV; a pattern in quotes')
     parser.add_argument(
-        'networks', nargs='+', metavar='NETWORK', help='variants (cyclemlp_b1), or configs by path or bare name'
+        'networks', nargs='+', metavar='NETWORK', help='variants (cyclemlp_b1), paths of configs, or names of recipes'
     )
     parser.add_argument(
         '--checkpoints',
         nargs='+',
         metavar='FILE',
-        help='one for each network: published or own for a variant (default: random weights), of tools/train.py for a '
-        'config',
+        help='one for each network: published or own for a variant (default: random weights), of a training for '
+        'a config',
     )
     parser.add_argument(
         '--sizes', nargs='+', default=['224x224'], metavar='HxW', help='of the images, in pixels (default: 224x224)'

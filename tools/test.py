@@ -21,8 +21,8 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='path of a config, or the bare name of one in configs/')
-    parser.add_argument('checkpoint', help='a file that tools/train.py wrote; it must hold the whole model')
+    parser.add_argument('config', help='path of a config, or the name of a recipe')
+    parser.add_argument('checkpoint', help='a checkpoint of a training; it must hold the whole model')
     add_arguments(parser)
     parser.add_argument('--out', metavar='FILE.pkl', help='save the predictions')
     parser.add_argument('--show-dir', metavar='DIR', help='save images of the predictions beside the truth')

@@ -19,7 +19,7 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='path of a config, or the bare name of one in configs/')
+    parser.add_argument('config', help='path of a config, or the name of a recipe')
     add_arguments(parser)
     parser.add_argument('--amp', action='store_true', help='train in mixed precision (needs a GPU)')
     parser.add_argument(

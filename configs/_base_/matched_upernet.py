@@ -19,9 +19,8 @@ train_dataloader = dict(
     ),
 )
 # Labels are loaded after resizing, so that scores are those of the scenes at their own size.
-val_dataloader = dict(
-    dataset=dict(data_root=digit_scenes['root'], pipeline=[load[0], resize, load[1], dict(type='PackSegInputs')])
-)
+test_pipeline = [load[0], resize, load[1], dict(type='PackSegInputs')]
+val_dataloader = dict(dataset=dict(data_root=digit_scenes['root'], pipeline=test_pipeline))
 test_dataloader = val_dataloader
 # As in the slim UperNets of the other digits configs.
 head = dict(

@@ -58,17 +58,13 @@ train_dataloader = dict(
 )
 # Slightly larger than in training, which improves small digits and all borders. Labels are loaded after resizing, so
 # that scores are those of the scenes at their own size.
-val_dataloader = dict(
-    dataset=dict(
-        data_root=digit_scenes['root'],
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='Resize', scale=(160, 160), keep_ratio=False),
-            dict(type='LoadAnnotations'),
-            dict(type='PackSegInputs'),
-        ],
-    )
-)
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(160, 160), keep_ratio=False),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
+val_dataloader = dict(dataset=dict(data_root=digit_scenes['root'], pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 max_epochs = 5

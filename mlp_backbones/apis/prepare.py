@@ -27,7 +27,7 @@ DATA_LAYOUT_HINTS = {
     '--submission wants data/ade/ADEChallengeData2016/images/testing',
     'imagenet': 'lay ImageNet-1K out as data/imagenet/{train,val}/n01440764/*.JPEG, a folder for each class',
 }
-NO_DATA_HINT = '`python tools/train.py configs/cyclemlp_maskrcnn_digits.py` needs no download'
+NO_DATA_HINT = '`python -m mlp_backbones train cyclemlp_maskrcnn_digits` needs no download'
 # The scales at which the papers report UperNet, relative to that of the test pipeline; each also flipped.
 TTA_RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 TTA_MODELS = dict(mmseg='mmseg.SegTTAModel', mmpretrain='mmpretrain.AverageClsScoreTTA')

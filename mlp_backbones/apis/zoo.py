@@ -16,8 +16,8 @@ from rich.table import Table
 
 from ..backbones.arguments import unknown
 from ..errors import UserError
+from ..recipes import INDEX, recipes_folder
 
-INDEX = 'model-index.yml'
 MULTI_SCALE = '(ms+flip)'
 NONE = 'no published result'
 ALIASES = {'mAP': 'box AP'}  # the usual name in COCO
@@ -69,16 +69,10 @@ def load_zoo(root: Path) -> list[Row]:
     """Read the metafiles that ``model-index.yml`` in ``root`` names.
 
     Raises:
-        UserError: if there is no such index (an installed package has none), or a metafile lacks something.
+        UserError: if a metafile lacks something.
     """
-    index = root / INDEX
-    if not index.is_file():
-        raise UserError(
-            f'{index} is missing: the configs and their metafiles are in the repository, not in an installed package; '
-            f'run this in a clone of it'
-        )
     rows = []
-    for path in yaml.safe_load(index.read_text())['Import']:
+    for path in yaml.safe_load((root / INDEX).read_text())['Import']:
         for model in yaml.safe_load((root / path).read_text())['Models']:
             try:
                 rows += _rows(model)
@@ -135,7 +129,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the zoo that the arguments select."""
-    rows = load_zoo(Path(__file__).parents[2])
+    rows = load_zoo(recipes_folder())
     print(FORMATS[args.format](tabulate(rows, args.family, args.dataset, args.head, args.sort)), end='')
 
 

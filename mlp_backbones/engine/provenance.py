@@ -69,6 +69,8 @@ def commit() -> str | None:
 def command() -> str:
     """The command that runs now, with paths inside the repository relative to it."""
     name, *arguments = sys.argv
+    if name.startswith('python -m '):
+        return shlex.join([*name.split(), *arguments])
     path = Path(name).resolve()
     if path.is_relative_to(REPOSITORY):
         name = str(path.relative_to(REPOSITORY))

@@ -148,7 +148,7 @@ def _join(launcher: str, env_cfg: dict) -> None:
         raise UserError(f'each process needs a GPU of its own: start {gpus}, as many as torch sees on this machine')
     if launcher != 'pytorch':
         raise UserError(
-            f'--launcher {launcher} needs GPUs, and torch sees none: tools/dist_train.sh starts processes on CPUs'
+            f'--launcher {launcher} needs GPUs, and torch sees none: --launcher pytorch, under torchrun, runs on CPUs'
         )
     limit = env_cfg.get('dist_cfg', {}).get('timeout')
     options = {} if limit is None else dict(timeout=timedelta(seconds=limit))

@@ -62,7 +62,7 @@ def test_without_coco_one_sentence_helps(tool, tmp_path, run_here):
     assert done.returncode == 1
     split = 'val' if tool == 'test' else 'train'
     assert last.startswith(f'error: data/coco/annotations/instances_{split}2017.json is missing: lay COCO 2017 out as')
-    assert 'cyclemlp_maskrcnn_digits.py` needs no download' in last
+    assert 'cyclemlp_maskrcnn_digits` needs no download' in last
 
 
 @pytest.mark.parametrize(

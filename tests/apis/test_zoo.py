@@ -127,12 +127,12 @@ def test_what_is_missing_is_named(tmp_path, rows):
     (tmp_path / 'one.yml').write_text(yaml.safe_dump(dict(Models=[broken])))
     with pytest.raises(UserError, match=r"one\.yml: x lacks 'FLOPs'"):
         load_zoo(tmp_path)
-    # As pip installs it: the package without the configs.
+    # The folder of the package by itself, which nobody installed.
     shutil.copytree(ROOT / 'mlp_backbones', tmp_path / 'mlp_backbones', ignore=shutil.ignore_patterns('__pycache__'))
     (tmp_path / 'model-index.yml').unlink()
     done = run('-m', 'mlp_backbones', 'zoo', cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1].startswith(f'error: {tmp_path}/model-index.yml is missing: the configs and')
+    assert done.stdout.splitlines()[-1].startswith(f'error: {tmp_path}/mlp_backbones has no recipes')
 
 
 def test_the_page_is_what_the_command_writes(run_here):

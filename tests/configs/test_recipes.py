@@ -154,6 +154,8 @@ def test_recipe(name):
     height, width = meta['Input Size']
     model = build_meta(config)
     assert model_complexity(model, (height, width)) == (meta['Parameters'], meta['FLOPs'])
+    if config.default_scope == 'mmseg':  # its inference_model reads this one
+        assert config.test_pipeline == config.test_dataloader.dataset.pipeline
     published = meta.get('Published', {})
     counts, tolerances = (meta['Parameters'], meta['FLOPs']), (0.01, 0.03)
     if 'Counted With' in published:

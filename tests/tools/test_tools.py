@@ -223,7 +223,7 @@ def test_weights_that_cannot_be_fetched_are_one_sentence(coco, monkeypatch, run_
     last = done.stdout.strip().splitlines()[-1]
     assert done.returncode == 1
     assert last.startswith('error: cannot fetch checkpoint http://127.0.0.1:9/CycleMLP_B2.pth')
-    assert 'cyclemlp_maskrcnn_digits.py` needs no download' in last
+    assert 'cyclemlp_maskrcnn_digits` needs no download' in last
 
 
 @pytest.mark.parametrize('tool', [TRAIN, TEST, REPORT])

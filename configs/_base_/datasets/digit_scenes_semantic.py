@@ -23,6 +23,8 @@ _dataset = dict(
     img_suffix='.png',
     seg_map_suffix='.png',
 )
+# mmseg's inference_model reads it by this name.
+test_pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')]
 train_dataloader = dict(
     batch_size=4,
     num_workers=0,
@@ -40,7 +42,7 @@ val_dataloader = dict(
     dataset=dict(
         **_dataset,
         data_prefix=dict(img_path='images/val', seg_map_path='labels/val'),
-        pipeline=[dict(type='LoadImageFromFile'), dict(type='LoadAnnotations'), dict(type='PackSegInputs')],
+        pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader

@@ -163,7 +163,7 @@ def _fault(runner: Runner, checkpoint: dict, now: str) -> str:
     """Explain why the scores of a checkpoint are no result of the config; '' if they are."""
     record = checkpoint.get('meta', {}).get(RECORD)
     if record is None:
-        return f'no {FILE}: the checkpoint does not record how it was trained, as those of tools/train.py do'
+        return f'no {FILE}: the checkpoint does not record how it was trained, as those of this package do'
     if record['config_hash'] != runner.cfg.provenance.config_hash:
         return (
             f'no {FILE}: the {now} has another config or other --cfg-options than the training '
