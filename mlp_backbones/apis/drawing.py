@@ -35,7 +35,8 @@ class Drawing:
             palette = self.palette  # mmdet knows names of palettes and colours
         else:
             known = [] if isinstance(self.palette, str) else self.palette
-            palette = [*known, *np.random.RandomState(42).randint(0, 256, (count, 3)).tolist()[len(known) :]]
+            more = np.random.RandomState(42).randint(0, 256, (count, 3))[len(known) :].tolist()
+            palette = [*known, *map(tuple, more)]  # mmdet takes a list for several colours
         classes = [self.name_of(label) for label in range(count)]
         self.visualizer.dataset_meta = dict(classes=classes, palette=palette)
         if 'pred_score' in sample:
@@ -52,7 +53,7 @@ class Drawing:
         return self.classes[label] if label < len(self.classes) else f'class {label}'
 
 
-def _colours(palette: object) -> list[list[int]] | str:
+def _colours(palette: object) -> list[tuple[int, ...]] | str:
     """A palette as a list of RGB from 0 to 255; a name stays one."""
     if palette is None or isinstance(palette, str):
         return palette or 'random'
@@ -66,7 +67,7 @@ def _colours(palette: object) -> list[list[int]] | str:
             f'palette={printable(palette)} is not valid ({describe(error)}): give red, green and blue, 0 to 255, for '
             f'each class in metainfo'
         ) from error
-    return colours.clip(0, 255).astype(int).tolist()
+    return [*map(tuple, colours.clip(0, 255).astype(int).tolist())]
 
 
 def displayable(image: np.ndarray) -> np.ndarray:
