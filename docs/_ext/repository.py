@@ -33,6 +33,7 @@ LEXERS = {'.py': 'python', '.sh': 'bash', '.yml': 'yaml'}
 # README.md is the first page. Code hosts also show it, so its table of contents is defined in this file.
 PARTS = {
     'Use': (
+        'docs/install',
         'docs/use_in_configs',
         'docs/data',
         'docs/tools',

@@ -41,6 +41,7 @@ PAGES += [ROOT / name for name in ('README.md', 'CHANGELOG.md', 'benchmarks/READ
 RUN_HERE = ('tools/complexity.py', 'tools/infer.py', '-m mlp_backbones zoo')
 # How the others begin, and the tests that run them on less data; tests/engine/test_distributed.py reads its own page.
 RUN_BY = {
+    '-m mlp_backbones': 'test_install.py::test_the_tools_of_the_wheel',
     '-m benchmarks.leaderboard': 'benchmarks/leaderboard/test_build.py::test_the_commands',
     '-m benchmarks': 'benchmarks/test_benchmarks.py::test_a_run_writes_what_a_report_renders',
     'tools/convert_checkpoint.py': 'checkpoints/test_convert.py::test_the_tool',
