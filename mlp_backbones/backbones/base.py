@@ -1,6 +1,5 @@
 """What all families share: one template of stem, stages and output norms, and the ways a user runs a backbone."""
 
-import logging
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from ..checkpoints.incoming import convert_incoming, finish_incoming
 from ..compat import is_compiling, log_untested
 from ..errors import printable
 from ..layers import DropPath, Mlp
@@ -426,17 +426,8 @@ class MLPBackbone(HubMixin, BaseModule, metaclass=CheckedCall):
             )
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: Any) -> None:
-        """Log it where tensors are loaded that do not make a whole stem and stages; mmengine would go on with them."""
+        """Convert published names, and log tensors that do not make a whole stem and stages; mmengine would go on."""
+        convert_incoming(self, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
-        trunk = [prefix + name for name, _ in self.named_parameters() if name.startswith(('stem.', 'stages.'))]
-        found = sum(name in state_dict for name in trunk)
-        if found == len(trunk):
+        if finish_incoming(self, state_dict, prefix):
             self._awaits_weights = False
-            return
-        print_log(
-            f'{found} of the {len(trunk)} parameters in stem and stages of {prefix}{type(self).__name__} are in the '
-            f'state dict that is being loaded; the others keep their values. Published weights, of a classifier, '
-            f"load with init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone",
-            logger='current',
-            level=logging.WARNING,
-        )

@@ -39,7 +39,7 @@ def find_state_dict(content: Mapping, prefix: str | None = None, ema: bool = Fal
         CheckpointError: if there are no tensors, none below ``prefix``, networks below several prefixes, two names that
             become one, or no moving average although ``ema`` is set.
     """
-    state = _tensors(content, ema)
+    state = file_tensors(content, ema)
     base = ''
     if prefix:
         base = prefix.rstrip('.') + '.'
@@ -97,7 +97,8 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(torch.isfinite(tensor).all())
 
 
-def _tensors(content: Mapping, ema: bool) -> dict[str, Tensor]:
+def file_tensors(content: Mapping, ema: bool = False) -> dict[str, Tensor]:
+    """Return the tensors of a file as they are named in it; see :func:`find_state_dict`."""
     average = next((key for key in _EMA_PLACES if isinstance(content.get(key), Mapping)), None)
     if ema and average is None:
         raise CheckpointError(f'ema=True, but the checkpoint holds no model_ema, only {list_names(content)}')

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ...backbones import MLPBackbone
 from ...checkpoints import CheckpointError, LoadReport, find_state_dict
-from ...checkpoints.load import list_misfits
+from ...checkpoints.fit import list_misfits
+from ...checkpoints.incoming import convert_incoming
 from ...checkpoints.state_dict import is_finite, list_names, unwrap
 from ...errors import printable
 
@@ -19,7 +20,8 @@ class LoadHook(Hook):
     """Refuse a checkpoint that does not fit; log what a ``load_from`` that does fit brings.
 
     To resume, all tensors must be those of the model, and the state of the training must be there. ``load_from`` must
-    hold at least the whole stem and stages of each backbone of this package. What wrappers put into names is taken off.
+    hold at least the whole stem and stages of each backbone of this package, in its own or published names. What
+    wrappers put into names is taken off.
 
     Raises:
         CheckpointError: before anything is loaded or trained.
@@ -41,6 +43,9 @@ class LoadHook(Hook):
         names = unwrap({name: name for name in state})
         wanted = {name: state[own] for name, own in names.items()}
         given = find_state_dict(checkpoint, prefix='')
+        if not runner._resume:
+            convert_incoming(model, given)
+            given = unwrap(given)
         misfits = {name: wrong for name in {**wanted, **given} if (wrong := _misfit(name, given, wanted))}
         if runner._resume:
             if misfits:
@@ -101,7 +106,6 @@ def _check_body(
         raise CheckpointError(
             f'load_from={source} does not fit: {len(body) - len(wrong)} of the {len(body)} tensors in stem and '
             f'stages of {prefix}{type(backbone).__name__} are in it, e.g. it {wrong[0]}; it '
-            f'holds {list_names(given, 2)}. load_from takes checkpoints of the whole '
-            f'model; give weights of a backbone or classifier as '
-            f"init_cfg=dict(type='Pretrained', checkpoint=...) of the backbone"
+            f'holds {list_names(given, 2)}. load_from takes checkpoints of the whole model, and published weights of '
+            f'the same backbone; check arch and the file'
         )
