@@ -46,7 +46,8 @@ def convert_incoming(model: nn.Module, state: dict[str, Any], prefix: str = '') 
         vars(backbone)[_LOOKED] = place
         body = _body(backbone, place)
         found = [name for name in body if name in state]
-        if not found and body:
+        # Published names of a stem may be our own.
+        if body and not any(name.startswith(f'{place}stages.') for name in found):
             waiting[place] = backbone
         elif sum(body[name] for name in found) < sum(body.values()) and _is_part(found, body):
             _warn(
@@ -130,7 +131,7 @@ def _outer(network: str, place: str) -> tuple[str, str]:
 def _placed(
     origin: str, name: str, tensor: Tensor, targets: Mapping[str, Tensor], shifts: list[tuple[str, str]]
 ) -> str:
-    """The name in the model of a tensor beside the backbone, e.g. of a head; the one of the state dict if it has none."""
+    """The name in the model of a tensor beside the backbone, e.g. of a head; its own name if the model has none."""
     if origin in targets:
         return origin
     inner = [name, *(name.removeprefix(ours) for ours, _ in shifts if name.startswith(ours))]
