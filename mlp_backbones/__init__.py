@@ -13,6 +13,7 @@ except ModuleNotFoundError as error:
 from . import backbones, checkpoints, moved, ops, recipes
 from .backbones import *  # noqa: F403  # the families
 from .backbones import build_backbone, build_classifier, list_backbones
+from .checkpoints import list_weights
 from .compat import MMENGINE_READS_RUNNERS
 from .engine.optimizers import LayerDecayOptimWrapperConstructor
 from .registry import FAMILIES, MODELS
@@ -33,5 +34,6 @@ __all__ = [
     'build_classifier',
     'checkpoints',
     'list_backbones',
+    'list_weights',
     'ops',
 ]

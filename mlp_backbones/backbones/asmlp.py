@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.weights import Weights
 from ..layers import GroupNorm1, PatchEmbed, PatchMerging
 from ..ops import axial_linear, gelu
 from ..registry import register_family
@@ -77,6 +78,68 @@ class ASMLP(MLPBackbone):
     operators: tuple[str, ...] = ('axial_linear', 'group_norm_gelu')
     dilates: ClassVar[bool] = True  # the paper's dilation of shifts, times that of the stage
     published_names: ClassVar[PublishedNames | None] = PublishedNames((*LAYERS, (r'\.mixer\.', '.axial_shift.')))
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            name,
+            f'https://shanghaitecheducn-my.sharepoint.com/:u:/g/personal/liandz_shanghaitech_edu_cn/{page}',
+            metrics,
+            source=source,
+            licence=licence,
+            backbone=f'asmlp_{arch}',
+            file=f'{name}.pth',
+        )
+        for source, licence, *files in (
+            (
+                'svip-lab/AS-MLP README; AS-MLP paper, arXiv 2107.08391v1, table 1',
+                'MIT',
+                (
+                    'tiny',
+                    'asmlp_tiny',
+                    {'Top 1 Accuracy': 81.3},
+                    'Eb2lPJI2BshEjJxf9CmRkCUBnB63Wj25-FVVc6zJvgRg6w?e=dEQd5q',
+                ),
+                (
+                    'small',
+                    'asmlp_small',
+                    {'Top 1 Accuracy': 83.1},
+                    'EVIbw8xHKk1Aq9MBQL-cRbIBVJA_hJE-HEVNf_GVgkw2iQ?e=QIIp2e',
+                ),
+                (
+                    'base',
+                    'asmlp_base',
+                    {'Top 1 Accuracy': 83.3},
+                    'EZVBFW_LKctLqgrnnINy88wBRtGFava9wp_65emsvVW2KQ?e=clNjuw',
+                ),
+            ),
+            (
+                'svip-lab/AS-MLP-Object-Detection README',
+                '',
+                (
+                    'tiny',
+                    'mask-rcnn_asmlp-t_fpn_ms-1x_coco',
+                    {'box AP': 44.0, 'mask AP': 40.0},
+                    'EXh5rSXMKcNMlNNEnI7phmYBmw7aZ0PSDhFO-ZmHZ_Rr8A?e=JGwoTA',
+                ),
+                (
+                    'tiny',
+                    'cascade-mask-rcnn_asmlp-t_fpn_giou-4conv1fc_ms-1x_coco',
+                    {'box AP': 48.4, 'mask AP': 42.0},
+                    'ERBgXv6TN2BMmRXDSQqkWwUBHJUQZiCwIhxl-1cZKd0iWg?e=ddwlrG',
+                ),
+            ),
+            (
+                'svip-lab/AS-MLP-Semantic-Segmentation README; AS-MLP paper, arXiv 2107.08391v1, table 6',
+                '',
+                (
+                    'base',
+                    'upernet_asmlp-b_160k_ade20k-512x512',
+                    {'mIoU (ms+flip)': 49.5},
+                    'Eee6yxLZ27hAkk3yVAD6UtsB189avw7EFHN0cy59L9LOeA?e=Zc1ro0',
+                ),
+            ),
+        )
+        for arch, name, metrics, page in files
+    )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     # Convolutions are faster in this format, but GroupNorm's backward pass is slower.
     inference_format: ClassVar[torch.memory_format] = torch.channels_last

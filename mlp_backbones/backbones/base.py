@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..checkpoints.incoming import convert_incoming, finish_incoming
+from ..checkpoints.weights import Weights
 from ..compat import is_compiling, log_untested
 from ..errors import printable
 from ..layers import DropPath, Mlp
@@ -209,6 +210,7 @@ class MLPBackbone(HubMixin, BaseModule, metaclass=CheckedCall):
     renamed_arch_keys: ClassVar[dict[str, str]] = {}  # keys of saved configs, and their present names
     published_names: ClassVar[PublishedNames | None] = None  # None: no weights were published
     dilates: ClassVar[bool] = False  # whether output_stride may be set; a fixed grid cannot be dilated
+    published_weights: ClassVar[tuple[Weights, ...]] = ()
     operators: tuple[str, ...] = ()  # those of mlp_backbones.ops.active_backends that the family runs
     # channels_last where LayerNorm runs over channels, which lie side by side in it.
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checkpoints.weights import Weights
 from ..compat import is_compiling
 from ..layers import ConvEmbed, DropPath, LayerNorm2d, Mlp, build_norm, fold_norm_after
 from ..ops import pad_to_multiple
@@ -129,6 +130,47 @@ class ConvMLP(MLPBackbone):
         linear=r'\.channel_mlp[12]\.fc[12]\.weight$',
     )
     dilates: ClassVar[bool] = True  # the depth-wise convolutions
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            name.format(arch),
+            f'https://shi-labs.com/projects/convmlp/checkpoints/{file.format(arch)}.pth',
+            dict(zip(metrics, scores, strict=True)),
+            source='SHI-Labs/Convolutional-MLPs README',
+            licence='',
+            backbone=f'convmlp_{arch}',
+        )
+        for name, file, metrics, rows in (
+            (
+                'convmlp_{}',
+                'convmlp_{}_imagenet',
+                ('Top 1 Accuracy',),
+                (('s', 76.8), ('m', 79.0), ('l', 80.2)),
+            ),
+            (
+                'retinanet_convmlp-{}_fpn_1x_coco',
+                'detection/retinanet_convmlp_{}_coco',
+                ('box AP', 'box AP50', 'box AP75'),
+                (('s', 37.2, 56.4, 39.8), ('m', 39.4, 58.7, 42.0), ('l', 40.2, 59.3, 43.3)),
+            ),
+            (
+                'mask-rcnn_convmlp-{}_fpn_1x_coco',
+                'detection/maskrcnn_convmlp_{}_coco',
+                ('box AP', 'box AP50', 'box AP75', 'mask AP', 'mask AP50', 'mask AP75'),
+                (
+                    ('s', 38.4, 59.8, 41.8, 35.7, 56.7, 38.2),
+                    ('m', 40.6, 61.7, 44.5, 37.2, 58.8, 39.8),
+                    ('l', 41.7, 62.8, 45.5, 38.2, 59.9, 41.1),
+                ),
+            ),
+            (
+                'semfpn_convmlp-{}_40k_ade20k-512x512',
+                'segmentation/sem_fpn_convmlp_{}_ade20k',
+                ('mIoU',),
+                (('s', 35.8), ('m', 38.6), ('l', 40.0)),
+            ),
+        )
+        for arch, *scores in rows
+    )
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checkpoints.weights import Weights
 from ..layers import ConvEmbed, LayerNorm2d, SplitAttention, init_pointwise, is_plain
 from ..ops import autocast_once, cycle_linear, fx_leaf, gather_neighbours, neighbour_weights, select_implementation
 from ..registry import register_family
@@ -124,6 +125,16 @@ class CycleMLP(MLPBackbone):
         linear=r'\.(mlp\.fc[12]|attn\.(mlp_c|proj|reweight\.fc[12]))\.weight$',
         constants=r'\.attn\.sfc_[hw]\.offset$',
         make_constants=_deformable_offsets,
+    )
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            f'cyclemlp_{arch}',
+            f'https://github.com/ShoufaChen/CycleMLP/releases/download/v0.1/CycleMLP_{arch.upper()}.pth',
+            {'Top 1 Accuracy': top1},
+            source='ShoufaChen/CycleMLP README; CycleMLP paper, arXiv 2107.10224v1, table 2/3',
+            licence='MIT',
+        )
+        for arch, top1 in dict(b1=78.9, b2=81.6, b3=82.4, b4=83.0, b5=83.2).items()
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     memory_format: ClassVar[torch.memory_format] = torch.channels_last

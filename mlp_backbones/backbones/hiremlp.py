@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checkpoints.weights import Weights
 from ..layers import ConvEmbed, SplitAttention, build_norm, fold_norm_after, fold_norm_before, is_plain
 from ..ops import (
     add_unfolded,
@@ -163,6 +164,16 @@ class HireMLP(MLPBackbone):
     operators: tuple[str, ...] = ('hire_mix',)
     dilates: ClassVar[bool] = True  # regions of every d-th row and column; the paper has a dilation of steps only
     published_names: ClassVar[PublishedNames | None] = PublishedNames(network_rules)
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            f'hiremlp_{arch}',
+            f'https://github.com/ggjy/Hire-Wave-MLP.pytorch/releases/download/log/hire_mlp_{arch}.pth',
+            {'Top 1 Accuracy': top1},
+            source='ggjy/Hire-Wave-MLP.pytorch README',
+            licence='MIT',
+        )
+        for arch, top1 in dict(tiny=79.7, small=82.1, base=83.2).items()
+    )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     inference_format: ClassVar[torch.memory_format] = torch.channels_last
 

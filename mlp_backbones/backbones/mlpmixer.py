@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.weights import Weights
 from ..layers import LayerNorm2d, Mlp, PatchEmbed
 from ..ops import SPATIAL_RULES, on_native_grid
 from ..registry import register_family
@@ -72,6 +73,21 @@ class MLPMixer(MLPBackbone):
             (r'^out_norms\.(\d+)\.', r'norm\1.'),
         ),
         linear=r'\.fc[12]\.weight$',
+    )
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            f'mlpmixer_{arch}',
+            'https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-vitjx/'
+            f'jx_mixer_{arch}_224-{sha256}.pth',
+            {'Top 1 Accuracy': top1, 'Top 5 Accuracy': top5},
+            source='mmpretrain, configs/mlp_mixer/metafile.yml',
+            licence='Apache-2.0',
+            sha256=sha256,
+            mean=(127.5, 127.5, 127.5),
+            std=(127.5, 127.5, 127.5),
+            note='pre-trained on ImageNet-21k',
+        )
+        for arch, sha256, top1, top5 in (('b16', '76587d61', 76.68, 92.25), ('l16', '92f9adc4', 72.34, 88.02))
     )
     arch_defaults: ClassVar[dict] = dict(native_size=224)
     memory_format: ClassVar[torch.memory_format] = torch.channels_last

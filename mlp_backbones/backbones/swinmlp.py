@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checkpoints.weights import Weights
 from ..compat import is_compiling
 from ..layers import LayerNorm2d, PatchEmbed, PatchMerging, init_pointwise
 from ..ops import crop, fx_leaf, on_phases, spatial_shape, sym_max
@@ -135,6 +136,21 @@ class SwinMLP(MLPBackbone):
     }
     published_names: ClassVar[PublishedNames | None] = PublishedNames(
         (*LAYERS, (r'\.mixer\.', '.')), linear=r'\.(mlp\.fc[12]|reduction)\.weight$'
+    )
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            f'swinmlp_{arch}',
+            f'https://github.com/SwinTransformer/storage/releases/download/v1.0.5/swin_mlp_{arch}_patch4_{size}.pth',
+            {'Top 1 Accuracy': top1, 'Top 5 Accuracy': top5},
+            source='microsoft/Swin-Transformer README',
+            licence='MIT',
+        )
+        for arch, size, top1, top5 in (
+            ('tiny_c6', 'window8_256', 79.7, 94.9),
+            ('tiny_c12', 'window8_256', 79.6, 94.7),
+            ('tiny_c24', 'window8_256', 79.4, 94.6),
+            ('base', 'window7_224', 81.3, 95.3),
+        )
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     dilates: ClassVar[bool] = True  # windows of every d-th row and column; the paper has no dilation

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.weights import Weights
 from ..layers import LayerNorm2d, PatchEmbed, SplitAttention, init_pointwise
 from ..ops import SPATIAL_RULES, on_native_grid
 from ..registry import register_family
@@ -81,6 +82,21 @@ class VisionPermutator(MLPBackbone):
     }
     published_names: ClassVar[PublishedNames | None] = PublishedNames(
         network_rules, linear=r'\.(mlp\.fc[12]|attn\.(mlp_[chw]|proj|reweight\.fc[12]))\.weight$'
+    )
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            f'visionpermutator_{arch}',
+            f'https://drive.google.com/file/d/{file}/view?usp=sharing',
+            {'Top 1 Accuracy': top1},
+            source='Andrew-Qibin/VisionPermutator README',
+            licence='MIT',
+            file=f'visionpermutator_{arch}.pth',
+        )
+        for arch, file, top1 in (
+            ('s7', '1cX6eauDrsGsLSZnqsX7cl0oiKX8Dzv5z', 81.5),
+            ('m7', '15y5WMypthpbBFdc01E3mJCZit7q0Yn8m', 82.7),
+            ('l7', '14F5IXGXmB_3jrwK33Efae-WEb5D_G85c', 83.2),
+        )
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(3, 3, 3, 3))
     renamed_arch_keys: ClassVar[dict[str, str]] = {'steps': 'strides'}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checkpoints.weights import Weights
 from ..layers import ConvEmbed, GroupNorm1, SplitAttention, build_norm, fold_norm_after, fold_norm_before
 from ..ops import autocast_once
 from ..registry import register_family
@@ -128,6 +129,16 @@ class WaveMLP(MLPBackbone):
     }
     dilates: ClassVar[bool] = True  # the sums of neighbours and the depth-wise phases, which are convolutions
     published_names: ClassVar[PublishedNames | None] = PublishedNames(network_rules)
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            f'wavemlp_{arch.lower()}',
+            f'https://github.com/ggjy/Hire-Wave-MLP.pytorch/releases/download/log-wave/WaveMLP_{arch}.pth.tar',
+            {'Top 1 Accuracy': top1},
+            source='ggjy/Hire-Wave-MLP.pytorch README',
+            licence='MIT',
+        )
+        for arch, top1 in dict(T_dw=80.1, T=80.9, S=82.9, M=83.3).items()
+    )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4), mode='fc', norm='BN', ds_use_norm=True)
 
     def __init__(self, arch: str | dict, *, norm_cfg: dict | None = None, **kwargs: Any):

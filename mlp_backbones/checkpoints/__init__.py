@@ -6,17 +6,21 @@ from .load import LoadReport, load_published, load_trained
 from .loader import install_loader
 from .read import CheckpointError, CheckpointMissing, read_checkpoint
 from .state_dict import find_state_dict
+from .weights import Weights, find_weights, list_weights
 
 __all__ = [
     'CheckpointError',
     'CheckpointMissing',
     'Identity',
     'LoadReport',
+    'Weights',
     'convert',
     'find_state_dict',
+    'find_weights',
     'identify',
     'inspect',
     'install_loader',
+    'list_weights',
     'load_published',
     'load_trained',
     'read_checkpoint',

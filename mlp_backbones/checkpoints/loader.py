@@ -16,6 +16,7 @@ from ..errors import CheckpointMissing, printable
 from .load import load_published
 from .read import read_checkpoint
 from .state_dict import below
+from .weights import SCHEME
 
 
 def install_loader() -> None:
@@ -73,6 +74,10 @@ _ZOOS: dict[str, Callable[[], Mapping[str, str]]] = {
     'openmmlab': _openmmlab,
     'mmcls': mmengine_checkpoint.get_mmcls_models,
 }
+
+
+# mmengine leaves out the first ten letters of the function's name in its log.
+CheckpointLoader.register_scheme(f'{SCHEME}://', load_from_safe, force=True)
 
 
 @WEIGHT_INITIALIZERS.register_module(force=True)

@@ -9,6 +9,7 @@ from urllib.request import url2pathname
 from ..errors import CheckpointError, CheckpointMissing, printable
 from .download import check_hash, fetch, shown_address
 from .formats import read_file
+from .weights import SCHEME, find_weights, log_use, saved_by_hand
 
 _MAX_PATH = 1_000  # characters of a path in a message
 
@@ -20,8 +21,8 @@ def read_checkpoint(source: str | Path, *, sha256: str | None = None) -> dict:
     of the file.
 
     Args:
-        source: path of a file, ``~`` allowed; a ``file://`` address; or an http(s) address, which is fetched once into
-            ``checkpoints/`` of torch's hub folder.
+        source: path of a file, ``~`` allowed; a ``file://`` address; an http(s) address, which is fetched once into
+            ``checkpoints/`` of torch's hub folder; or ``mlp_backbones://NAME``, of :func:`mlp_backbones.list_weights`.
         sha256: the file's SHA-256, or its first 8 or more hexadecimal digits. Default None: only a hash in the
             name of an address is checked, as in ``name-<hash>.pth``.
 
@@ -38,6 +39,11 @@ def read_checkpoint(source: str | Path, *, sha256: str | None = None) -> dict:
             f'cannot read a checkpoint from a {type(source).__name__}; give the path of a file or an http(s) address'
         )
     text = os.fsdecode(source)
+    if text.startswith(f'{SCHEME}://'):
+        weights = find_weights(text.partition('://')[2])
+        log_use(weights.name)
+        where = saved_by_hand(weights) if weights.file else weights.address
+        return read_checkpoint(where, sha256=sha256 or weights.sha256 or None)
     scheme = re.match(r'([A-Za-z][A-Za-z0-9+.-]*)://', text)
     scheme = scheme[1].lower() if scheme else None
     if scheme in ('http', 'https'):
