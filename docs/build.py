@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(DOCS), str(DOCS / 'families')]
 import pictures  # noqa: E402
 from draw import PAGES, drawings  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
-from tables import counts, tables  # noqa: E402
+from tables import counts, tables, weights  # noqa: E402
 
 from benchmarks.comparison import write_csv  # noqa: E402
 from benchmarks.leaderboard.collect import RESULTS, RUNS  # noqa: E402
@@ -52,7 +52,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 def write_tables(out: Path) -> None:
     write(out / 'docs' / 'families', tables())
-    write(out / 'docs', {'recipes-counts.md': counts()})
+    write(out / 'docs', {'recipes-counts.md': counts(), 'weights-table.md': weights()})
 
 
 def write_drawings(out: Path) -> None:

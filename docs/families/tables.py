@@ -51,6 +51,20 @@ def counts() -> str:
     return text
 
 
+def weights() -> str:
+    """List the published weights with what their sources report."""
+    text = '| name | variant | file | reported | source | licence |\n|---|---|---|---|---|---|\n'
+    for entry in mb.list_weights():
+        kind = f'a [page]({entry.address}); save as `{entry.file}`' if entry.file else f'[file]({entry.address})'
+        kind += f', {entry.size:,} bytes' if entry.size else ''
+        kind += f', SHA-256 `{entry.sha256}...`' if entry.sha256 else ''
+        kind += f', {entry.note}' if entry.note else ''
+        metrics = ', '.join(f'{value} {metric}' for metric, value in entry.metrics.items())
+        licence = entry.licence or 'not stated'
+        text += f'| `{entry.name}` | `{entry.variant}` | {kind} | {metrics} | {entry.source} | {licence} |\n'
+    return text
+
+
 def tables() -> dict[str, str]:
     """Return the Markdown files of all families' pages by name."""
     families: dict[str, list[Row]] = {}

@@ -127,6 +127,19 @@ def test_table_of_the_recipes():
     assert published['semfpn_asmlp-t_40k_ade20k-512x512'] == '-'
 
 
+def test_table_of_the_weights():
+    """It has a row for each published file, with its address and the variant in it."""
+    ((_, rows),) = tables(builder('tables').weights())
+    listed = {weights.name: weights for weights in mb.list_weights()}
+    assert [name for name, *_ in rows] == [*listed]
+    for name, variant, file, metrics, source, licence in rows:
+        weights = listed[name]
+        assert variant == weights.variant and f']({weights.address})' in file and weights.file in file
+        assert source == weights.source and licence == (weights.licence or 'not stated')
+        assert all(f'{value} {metric}' in metrics for metric, value in weights.metrics.items())
+    assert '\n<!-- built: weights-table.md -->\n' in (ROOT / 'docs' / 'weights.md').read_text()
+
+
 def test_counts_at_other_sizes():
     found = [row for page in FOLDER.glob('*.md') for _, rows in tables(page.read_text()) for row in rows]
     found = [row for row in found if len(row) == 3 and row[0] in mb.list_backbones() and 'x' in row[1]]
