@@ -1,5 +1,4 @@
 # Mask R-CNN, Swin-MLP-T/C6, COCO, 3x with multi-scale training. No published result. The recipe is that of Swin-T.
-# There are no linked weights: train swinmlp-tiny-c6_300e_in1k first.
 _base_ = ['../_base_/backbones/swinmlp_tiny_c6.py', '../_base_/mask_rcnn_ms_3x_coco.py']
 
 model = dict(

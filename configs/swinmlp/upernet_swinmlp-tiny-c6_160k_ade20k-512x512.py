@@ -1,5 +1,4 @@
-# UperNet, Swin-MLP-T/C6, ADE20K, 160k. No published result. The recipe is that of Swin-T. There are no linked weights:
-# train swinmlp-tiny-c6_300e_in1k first.
+# UperNet, Swin-MLP-T/C6, ADE20K, 160k. No published result. The recipe is that of Swin-T.
 _base_ = ['../_base_/backbones/swinmlp_tiny_c6.py', '../_base_/upernet_160k_ade20k.py']
 
 model = dict(

@@ -1,4 +1,5 @@
-# Vision Permutator (s7) for the dense recipes. No weights are linked: train visionpermutator-s7_300e_in1k first.
+# Vision Permutator (s7) for the dense recipes. The README of Andrew-Qibin/VisionPermutator links to a page with the
+# ImageNet-1K weights: save the file under this name.
 # Images are mixed on the native grid ('resize'), as RaftMLP does with Mixer: with 'tile' the tiles would not see each
 # other.
 channels = [192, 384, 384, 384]
@@ -8,6 +9,6 @@ backbone = dict(
     spatial_rule='resize',
     init_cfg=dict(
         type='Pretrained',
-        checkpoint='work_dirs/visionpermutator-s7_300e_in1k/epoch_300.pth',
+        checkpoint='checkpoints/visionpermutator_s7.pth',
     ),
 )
