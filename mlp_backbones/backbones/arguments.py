@@ -14,7 +14,10 @@ from ..errors import printable
 # and mmpretrain give to ResNet, Swin, PVT, ConvNeXt and ViT, then those of timm, torchvision and other classes.
 _ADVICE = {
     "write init_cfg=dict(type='Pretrained', checkpoint=FILE_OR_URL); build_backbone(NAME, pretrained=True) loads "
-    'published weights; where the base config of a segmentor sets it, write pretrained=None in the model': ('', 'pretrained pretrained_cfg checkpoint_path weights'),
+    'published weights; where the base config of a segmentor sets it, write pretrained=None in the model': (
+        '',
+        'pretrained pretrained_cfg checkpoint_path weights',
+    ),
     'write in_channels=...': ('', 'in_chans in_ch img_channels'),
     'write drop_path_rate=...': ('', 'drop_path stochastic_depth_prob'),
     'write out_indices=(...)': ('', 'out_features'),

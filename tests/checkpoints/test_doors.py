@@ -157,8 +157,8 @@ def test_a_classifier_into_a_detector(tmp_path, family):
     torch.save(convert(source.state_dict(), 'mmpretrain')[0], tmp_path / 'a.pth')
     load_checkpoint(model, str(tmp_path / 'a.pth'))
     found = dict(model.backbone.named_parameters())
-    trunk = {name: tensor for name, tensor in source.named_parameters() if name.startswith(('stem.', 'stages.'))}
-    assert all(torch.equal(found[name], tensor) for name, tensor in trunk.items())
+    body = {name: tensor for name, tensor in source.named_parameters() if name.startswith(('stem.', 'stages.'))}
+    assert all(torch.equal(found[name], tensor) for name, tensor in body.items())
 
 
 @pytest.mark.slow

@@ -70,11 +70,11 @@ def with_prefix(content: dict, prefix: str) -> dict:
     return dict(state_dict={prefix + name: tensor for name, tensor in state.items()})
 
 
-def equal_trunk(model: nn.Module, source: nn.Module) -> bool:
+def equal_body(model: nn.Module, source: nn.Module) -> bool:
     wanted = source.state_dict()
-    trunk = [name for name in wanted if name.startswith(('stem.', 'stages.'))]
+    body = [name for name in wanted if name.startswith(('stem.', 'stages.'))]
     found = getattr(model, 'backbone', model).state_dict()
-    return all(torch.equal(found[name], wanted[name]) for name in trunk)
+    return all(torch.equal(found[name], wanted[name]) for name in body)
 
 
 @pytest.mark.parametrize('door', DOORS)
@@ -89,7 +89,7 @@ def test_every_layout_through_every_door(family, layout, door, logged):
                 continue
             door(model, copy.deepcopy(given))
             model = model['net'] if isinstance(model, nn.ModuleDict) else model
-            assert equal_trunk(model, source), (prefix, type(model))
+            assert equal_body(model, source), (prefix, type(model))
             norms = getattr(model, 'backbone', model).out_norms.state_dict()
             assert all(torch.equal(tensor, source.out_norms.state_dict()[name]) for name, tensor in norms.items())
     assert not [text for text in logged() if 'stem and stages' in text or 'does not fit' in text]
@@ -159,7 +159,7 @@ def test_the_head_goes_where_its_shape_fits():
             model.head = head
             model.load_state_dict(content, strict=False)
             layer = head if isinstance(head, nn.Linear) else head['fc']
-            assert equal_trunk(model, source.backbone)
+            assert equal_body(model, source.backbone)
             assert torch.equal(layer.weight, source.head.weight) if classes == 3 else layer.weight.shape[0] == 4
             norms = model.backbone.out_norms['3'], source.backbone.out_norms['3']
             assert torch.equal(*(norm.weight for norm in norms))
@@ -175,14 +175,14 @@ def test_several_backbones_get_their_own():
     official = [find_state_dict(convert(net.state_dict(), 'official')[0], prefix='') for net in (first, second)]
     pairs = zip(('student.', 'teacher.'), official, strict=True)
     model.load_state_dict({p + name: t for p, state in pairs for name, t in state.items()}, strict=False)
-    assert equal_trunk(model.student, first) and equal_trunk(model.teacher, second)
+    assert equal_body(model.student, first) and equal_body(model.teacher, second)
     # A dict of only one of them leaves the other one alone.
     before = copy.deepcopy(model.student.backbone)
     state = {f'teacher.backbone.{name}': tensor for name, tensor in first.state_dict().items()}
     model.load_state_dict(state, strict=False)
-    assert equal_trunk(model.teacher, first) and equal_trunk(model.student, before)
+    assert equal_body(model.teacher, first) and equal_body(model.student, before)
     model.load_state_dict(dict(model=official[1]), strict=False)
-    assert equal_trunk(model.teacher, second) and equal_trunk(model.student, second)
+    assert equal_body(model.teacher, second) and equal_body(model.student, second)
 
 
 def b2_as_published() -> dict:
@@ -289,13 +289,13 @@ def test_copies_and_wrappers_convert_as_well(way):
     model = way(Detector(slim('CycleMLP')))
     model.load_state_dict(convert(source.state_dict(), 'official')[0], strict=False)
     found = [m for m in model.modules() if isinstance(m, mb.CycleMLP)]
-    assert len(found) == 1 and equal_trunk(found[0], source)
+    assert len(found) == 1 and equal_body(found[0], source)
 
 
 def test_a_compiled_backbone_in_a_detector():
     source, model = slim('CycleMLP'), Detector(slim('CycleMLP'))
     model.backbone = torch.compile(model.backbone)
     model.load_state_dict(convert(source.state_dict(), 'official')[0], strict=False)
-    assert equal_trunk(model.backbone._orig_mod, source)
+    assert equal_body(model.backbone._orig_mod, source)
     state = torch.fx.symbolic_trace(slim('HireMLP')).state_dict()
     assert 'stem.proj.weight' in state
