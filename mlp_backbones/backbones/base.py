@@ -20,7 +20,7 @@ from ..checkpoints.incoming import convert_incoming, finish_incoming
 from ..checkpoints.weights import Weights
 from ..compat import is_compiling, log_untested
 from ..errors import printable
-from ..layers import DropPath, Mlp
+from ..layers import DropPath, GlobalAverage, Mlp
 from ..ops import active_backends, contiguous, fx_leaf, is_captured, is_transformed, memory_format
 from .arguments import PUBLISHED_INIT, check_call, check_names, check_template, resolve_arch, resolve_init_cfg
 from .dilation import check_output_stride, hold_stride
@@ -211,6 +211,7 @@ class MLPBackbone(HubMixin, BaseModule, metaclass=CheckedCall):
     published_names: ClassVar[PublishedNames | None] = None  # None: no weights were published
     dilates: ClassVar[bool] = False  # whether output_stride may be set; a fixed grid cannot be dilated
     published_weights: ClassVar[tuple[Weights, ...]] = ()
+    classifier_norm: ClassVar[bool] = True  # whether a classifier has the norm of its last output
     operators: tuple[str, ...] = ()  # those of mlp_backbones.ops.active_backends that the family runs
     # channels_last where LayerNorm runs over channels, which lie side by side in it.
     memory_format: ClassVar[torch.memory_format] = torch.contiguous_format
@@ -290,6 +291,13 @@ class MLPBackbone(HubMixin, BaseModule, metaclass=CheckedCall):
     def make_out_norm(self, channels: int) -> nn.Module:
         """The norm of one dense output."""
         raise NotImplementedError
+
+    def make_neck(self) -> nn.Module:
+        """The part of a classifier between the last output and the linear layer: ``[B, C, H, W]`` to ``[B, C']``.
+
+        Its attribute ``out_channels`` is C'.
+        """
+        return GlobalAverage(self.out_channels[-1])
 
     @staticmethod
     def init_layer(layer: nn.Module) -> None:

@@ -5,7 +5,9 @@ from .base import MLPBackbone
 
 
 class Classifier(nn.Module):
-    """Backbone (last stage with its norm), global average, linear: the networks of the papers' ImageNet tables.
+    """Backbone, neck, linear: the networks of the papers' ImageNet tables.
+
+    The neck is the family's, in most of them the mean over positions of the last stage's normed result.
 
     Args:
         backbone: a backbone whose only output is its last stage.
@@ -19,10 +21,12 @@ class Classifier(nn.Module):
         super().__init__()
         check('num_classes', num_classes, 'an integer of at least 1', type(num_classes) is int and num_classes > 0)
         self.backbone = backbone
-        self.head = nn.Linear(backbone.out_channels[-1], num_classes)
+        self.neck = backbone.make_neck()
+        self.neck.apply(backbone.init_layer)
+        self.head = nn.Linear(self.neck.out_channels, num_classes)  # pyright: ignore[reportArgumentType]
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps images ``[B, C, H, W]`` to logits ``[B, num_classes]``."""
-        return self.head(self.backbone(x)[-1].mean((2, 3)))
+        return self.head(self.neck(self.backbone(x)[-1]))

@@ -128,6 +128,7 @@ class ConvMLP(MLPBackbone):
             (r'^stages\.3\.2\.blocks\.', 'stages.2.blocks.'),
         ),
         linear=r'\.channel_mlp[12]\.fc[12]\.weight$',
+        flat=True,
     )
     dilates: ClassVar[bool] = True  # the depth-wise convolutions
     published_weights: ClassVar[tuple[Weights, ...]] = tuple(

@@ -73,6 +73,7 @@ class MLPMixer(MLPBackbone):
             (r'^out_norms\.(\d+)\.', r'norm\1.'),
         ),
         linear=r'\.fc[12]\.weight$',
+        flat=True,
     )
     published_weights: ClassVar[tuple[Weights, ...]] = tuple(
         Weights(

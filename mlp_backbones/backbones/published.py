@@ -15,18 +15,24 @@ class PublishedNames:
 
     Args:
         rules: substitutions from our names to the published ones, applied in order; or a function that makes them from
-            all our names of a network.
+            all our names of a network. Those of a classifier are ``norm.`` (the norm of the last output), ``neck.`` and
+            ``head.``.
         linear: pattern of the published names of 1x1 convolutions that are stored as linear layers, ``[out, in]``.
             Default: matches none.
         constants: pattern of the published names of tensors that follow from the architecture. Default: matches none.
         make_constants: makes the constants that belong to a published tensor, from its name and the tensor. Default
             None.
+        flat: whether the tensors are the whole file, rather than under its key ``model``. Default False.
+        others: substitutions from the published names to those of another code, one sequence for each code. Default:
+            there is no other.
     """
 
     rules: Sequence[Rule] | Callable[[list[str]], Sequence[Rule]]
     linear: str = '$^'
     constants: str = '$^'
     make_constants: Callable[[str, Tensor], dict[str, Tensor]] | None = None
+    flat: bool = False
+    others: Sequence[Sequence[Rule]] = ()
 
 
 # Stages in a list `layers`, each with the downsampling at its end.

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..errors import CheckpointError, printable
 from ..registry import FAMILIES
-from .identify import Identity, identify, last_stage
-from .key_maps import is_constant, is_published, official_names, official_tensors
+from .identify import Identity, classifier_names, identify, last_stage
+from .key_maps import head_names, is_constant, is_published, official_names, official_tensors
 from .state_dict import find_state_dict, is_finite, list_names
 
 Layout = Literal['mmpretrain', 'backbone', 'official']
@@ -22,9 +22,10 @@ def convert(
 
     Args:
         content: content of a file, as :func:`read_checkpoint` returns it.
-        to: ``'mmpretrain'``: ``state_dict`` with ``backbone.`` and ``head.fc.``, for an ImageClassifier and, with
-            ``Pretrained`` and ``prefix='backbone.'``, for all other models; ``'backbone'``: ``state_dict`` of only the
-            backbone; ``'official'``: the layout of the published code, constants included. Default ``'mmpretrain'``.
+        to: ``'mmpretrain'``: ``state_dict`` with ``backbone.``, ``neck.`` and ``head.fc.``, for an ImageClassifier and,
+            with ``Pretrained`` and ``prefix='backbone.'``, for all other models; ``'backbone'``: ``state_dict`` of only
+            the backbone; ``'official'``: the layout of the published code, constants included. Default
+            ``'mmpretrain'``.
         ema: convert the moving average that the file holds beside the weights. Default False.
         prefix: convert the tensors below this prefix. Default None: it is found.
 
@@ -49,47 +50,44 @@ def convert(
         )
     backbone = {name: state[key] for name, key in identity.names.items()}
     own = backbone if identity.own else {name: _as_convolution(name, tensor) for name, tensor in backbone.items()}
-    head = {part: state[key] for part in ('weight', 'bias') for key in _head_keys(part) if key in state}
+    heads = head_names(identity.family, classifier_names(identity.family), state)
+    head = {name: state[key] for name, key in heads.items() if key in state}
     dropped = [
         key
         for key in state
         if key not in identity.names.values()
         and not is_constant(identity.family, key)
-        and (to == 'backbone' or key not in (*_head_keys('weight'), *_head_keys('bias')))
+        and (to == 'backbone' or key not in heads.values())
     ]
     if to == 'backbone':
         new = {'state_dict': own}
     elif to == 'mmpretrain':
         named = {f'backbone.{name}': tensor for name, tensor in own.items()}
-        new = {'state_dict': named | {f'head.fc.{part}': tensor for part, tensor in head.items()}}
+        new = {'state_dict': named | {name.replace('head.', 'head.fc.'): t for name, t in head.items()}}
     else:
         new = _official(identity, backbone, head)
     return new, identity, tuple(dropped)
 
 
 def _official(identity: Identity, backbone: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> dict:
-    last = f'out_norms.{last_stage(backbone)}.'
-    names = official_names(identity.family, backbone)
+    last, norm = f'out_norms.{last_stage(backbone)}.', official_names(identity.family, ['norm.'])['norm.']
+    names = official_names(identity.family, [*backbone, *head])
     # A classifier has one norm, a dense network one for each output.
     classifier = all(name.startswith(last) for name in backbone if name.startswith('out_norms.'))
     tensors: dict[str, Tensor] = {}
     for name, tensor in backbone.items():
         if classifier and name.startswith(last):
-            tensors[f'norm.{name.removeprefix(last)}'] = tensor
+            tensors[f'{norm}{name.removeprefix(last)}'] = tensor
         else:
             tensors |= official_tensors(identity.family, names[name], tensor)
-    tensors |= {f'head.{part}': tensor for part, tensor in head.items()}
-    return tensors if identity.family in ('ConvMLP', 'MLPMixer') else {'model': tensors}
+    tensors |= {names[name]: tensor for name, tensor in head.items()}
+    return tensors if FAMILIES[identity.family].published_names.flat else {'model': tensors}
 
 
 def _as_convolution(name: str, tensor: Tensor) -> Tensor:
     """Turn the matrix of a point-wise map into a 1x1 convolution."""
     is_map = tensor.ndim == 2 and name.endswith('.weight')
     return tensor[:, :, None, None] if is_map else tensor
-
-
-def _head_keys(part: str) -> tuple[str, str]:
-    return f'head.{part}', f'head.fc.{part}'
 
 
 def inspect(content: Mapping, prefix: str | None = None) -> list[tuple[str, str]]:
@@ -105,7 +103,8 @@ def inspect(content: Mapping, prefix: str | None = None) -> list[tuple[str, str]
     state = find_state_dict(content, prefix)
     identity = identify(state)
     nonfinite = [key for key, tensor in state.items() if not is_finite(tensor)]
-    head = next((state[key] for key in _head_keys('weight') if key in state), None)
+    key = head_names(identity.family, ['head.weight'], state)['head.weight'] if identity else 'head.weight'
+    head = state.get(key, state.get('head.fc.weight'))
     facts = [
         ('network', str(identity or 'none of this package')),
         ('names', '-' if identity is None else 'of this package' if identity.own else 'as published'),

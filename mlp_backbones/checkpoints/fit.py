@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, printable
 from ..registry import FAMILIES
-from .identify import identify, is_own, label, last_norm, squeezed
-from .key_maps import is_constant, official_names
+from .identify import identify, is_own, label, squeezed
+from .key_maps import file_names, head_names, is_constant, last_norm
 
 
 @dataclass
@@ -82,15 +82,15 @@ def _match_names(model: nn.Module, given: Mapping[str, Tensor], source: str) -> 
         )
     names = {name: name for name in backbone.state_dict()}
     if not is_own(given):
-        names = official_names(family, names)
+        names = max(file_names(family, names), key=lambda names: sum(key in given for key in names.values()))
     last = len(backbone.strides) - 1
     if backbone.out_indices == (last,):
-        names |= {name: key for name, key in last_norm(last, given).items() if name in names}
+        names |= {name: key for name, key in last_norm(family, last, given).items() if name in names}
     if backbone is model:
         return Fit(family, names, given)
     names = {f'backbone.{name}': key for name, key in names.items()}
     heads = (name for name in model.state_dict() if not name.startswith('backbone.'))
-    return Fit(family, names | {name: _head_name(name, given) for name in heads}, given)
+    return Fit(family, names | head_names(family, heads, given), given)
 
 
 def _fit_tensors(model: nn.Module, fit: Fit, adapt_channels: bool) -> None:
@@ -198,11 +198,6 @@ def _blocks(backbone: Any, given: Mapping[str, Tensor]) -> set[str]:
     stages = {key: int(name.split('.')[1]) for name, key in identity.names.items() if '.blocks.' in name}
     built, all_of_arch = len(backbone.stages), len(backbone.strides)
     return {key for key, stage in stages.items() if not built <= stage < all_of_arch}
-
-
-def _head_name(name: str, given: Mapping[str, Tensor]) -> str:
-    other = other_head_name(name)
-    return other if name not in given and other in given else name
 
 
 def other_head_name(name: str) -> str:

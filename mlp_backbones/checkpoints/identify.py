@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..registry import FAMILIES
-from .key_maps import official_names
+from .key_maps import file_names, last_norm
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
             continue
         for possible in _possible_names(family, depth):
             names = {name: official for name, official in possible.items() if official in state}
-            names |= last_norm(last_stage(names), state)
+            names |= last_norm(family, last_stage(names), state)
             found.append(Identity(family, None, own, names))
     best = max(found, key=lambda identity: len(identity.names))
     if not any(name.startswith('stages.') for name in best.names):
@@ -112,16 +112,13 @@ def last_stage(names: Iterable[str]) -> int:
     return max((int(name.split('.')[1]) for name in names if name.startswith('stages.')), default=-1)
 
 
-def last_norm(last: int, state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Map the names of the last output norm to those of a classifier's norm, which does the same work."""
-    return {f'out_norms.{last}.{name[5:]}': name for name in state if name.startswith('norm.')}
-
-
 def squeezed(tensor: Tensor) -> tuple[int, ...]:
-    """A shape without the ones at its end, equal for a linear map and the same map as a 1x1 convolution."""
+    """A shape without the ones at its ends, equal for a linear map and the same map as a 1x1 convolution."""
     shape = tuple(tensor.shape)
     while shape and shape[-1] == 1:
         shape = shape[:-1]
+    while shape and shape[0] == 1:
+        shape = shape[1:]
     return shape
 
 
@@ -132,8 +129,9 @@ def _kind(name: str) -> str:
 
 @lru_cache
 def _possible_names(family: str, depth: int) -> list[dict[str, str]]:
-    """Map names of this package to published names, for ``depth`` blocks in each stage; one map per set of parts."""
-    possible = {}
+    """Map names of this package to published names, for ``depth`` blocks in each stage; one map per set of parts and
+    code."""
+    possible: dict[frozenset[str], list[dict[str, str]]] = {}
     for variant in FAMILIES[family].variants.values():
         # In a network of one scale every block is a stage.
         repeated = 'stages|out_norms' if 'depth' in variant else 'blocks'
@@ -143,8 +141,8 @@ def _possible_names(family: str, depth: int) -> list[dict[str, str]]:
         if (parts := frozenset(names)) not in possible:
             found = [re.match(rf'(.*\b(?:{repeated})\.)0(\..*)', name) or name for name in names]
             numbered = ([m] if isinstance(m, str) else [f'{m[1]}{i}{m[2]}' for i in range(depth)] for m in found)
-            possible[parts] = official_names(family, chain.from_iterable(numbered))
-    return list(possible.values())
+            possible[parts] = file_names(family, chain.from_iterable(numbered))
+    return [*chain.from_iterable(possible.values())]
 
 
 @lru_cache
@@ -152,3 +150,12 @@ def _body(family: str, arch: str) -> dict[str, tuple[int, ...]]:
     with torch.device('meta'):
         state = FAMILIES[family](arch=arch).state_dict()
     return {name: squeezed(tensor) for name, tensor in state.items() if name.startswith('stages.')}
+
+
+@lru_cache
+def classifier_names(family: str) -> tuple[str, ...]:
+    """Names of this package of the tensors that a classifier has after its backbone."""
+    variant = next(iter(FAMILIES[family].variants))
+    with torch.device('meta'):
+        neck = FAMILIES[family](arch=variant).make_neck()
+    return (*(f'neck.{name}' for name in neck.state_dict()), 'head.weight', 'head.bias')

@@ -5,6 +5,7 @@ from .embed import ConvEmbed, PatchEmbed, PatchMerging
 from .fuse import fold_norm_after, fold_norm_before
 from .init import init_pointwise
 from .mlp import Mlp
+from .neck import GlobalAverage
 from .norm import GroupNorm1, LayerNorm2d, build_norm
 from .plain import is_plain
 from .split_attention import SplitAttention
@@ -12,6 +13,7 @@ from .split_attention import SplitAttention
 __all__ = [
     'ConvEmbed',
     'DropPath',
+    'GlobalAverage',
     'GroupNorm1',
     'LayerNorm2d',
     'Mlp',

@@ -38,7 +38,8 @@ def check_published_network(name: str) -> None:
     expected = reference(name)
     build = mb.build_backbone if expected['task'] == 'dense' else mb.build_classifier
     family = FAMILIES[name.split('_')[0]]
-    net = build(family, arch=expected['variant']).double().eval()
+    rule = {key: expected[key] for key in ('spatial_rule',) if key in expected}
+    net = build(family, arch=expected['variant'], **rule).double().eval()
     assert sum(p.numel() for p in net.parameters()) == expected['parameters']
     report = mb.checkpoints.load_published(net, {'model': reference_state(name)})
     assert not report.missing and not report.unexpected
@@ -58,6 +59,7 @@ def check_published_network(name: str) -> None:
             gradients = {name.removeprefix('backbone.'): p.grad.norm().item() for name, p in net.named_parameters()}
             names = official_names(family, gradients)
             if expected['task'] == 'classification':
-                names |= {name: f'norm.{name.split(".")[2]}' for name in names if name.startswith('out_norms.')}
+                last = {name: f'norm.{name.split(".")[2]}' for name in names if name.startswith('out_norms.')}
+                names |= {name: official_names(family, [norm])[norm] for name, norm in last.items()}
             norms = {names[name]: norm for name, norm in gradients.items()}
             assert norms == pytest.approx(case['grad_norm'], rel=TOLERANCE)

@@ -14,6 +14,8 @@ from mlp_backbones.checkpoints import (
     load_published,
     read_checkpoint,
 )
+from mlp_backbones.checkpoints.identify import classifier_names
+from mlp_backbones.checkpoints.key_maps import official_names
 from tests.checkpoints.official import VARIANTS, official_file, official_state, reference_file
 from tests.conftest import ROOT, reference, reference_state, run
 
@@ -37,7 +39,7 @@ def test_every_variant_is_identified_loaded_and_taken_back(family, arch, tmp_pat
         net = mb.build_classifier(family, arch=arch)
     report = load_published(net.to_empty(device='cpu'), path)
     assert not report.missing and not report.unexpected
-    assert net.head.bias[0] == state['head.bias'][0]
+    assert net.head.bias[0] == state[official_names(family, ['head.bias'])['head.bias']][0]
 
     new, _, dropped = convert(content)
     assert not dropped
@@ -70,7 +72,8 @@ def test_round_trip_gives_the_reference_file_its_keys_and_shapes_back(name):
     state = reference_state(name)
     for layout in ('mmpretrain', 'backbone'):
         new, _, dropped = convert({'state_dict': {f'backbone.{k}': v for k, v in state.items()}}, layout)
-        heads = {'head.weight', 'head.bias'} & set(state)
+        family = family_of(name)
+        heads = set(official_names(family, classifier_names(family)).values()) & set(state)
         assert set(dropped) == (heads if layout == 'backbone' else set())
         back = find_state_dict(convert(new, 'official')[0])
         assert set(back) == set(state) - set(dropped)
