@@ -7,8 +7,10 @@ from .builders import build_backbone, build_classifier, list_backbones
 from .classifier import Classifier
 from .convmlp import ConvMLP as ConvMLP
 from .cyclemlp import CycleMLP as CycleMLP
+from .gmlp import GMLP as GMLP
 from .hiremlp import HireMLP as HireMLP
 from .mlpmixer import MLPMixer as MLPMixer
+from .resmlp import ResMLP as ResMLP
 from .sparsemlp import SparseMLP as SparseMLP
 from .swinmlp import SwinMLP as SwinMLP
 from .visionpermutator import VisionPermutator as VisionPermutator

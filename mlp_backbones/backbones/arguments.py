@@ -247,11 +247,12 @@ def resolve_arch(family: type, arch: str | dict) -> tuple[str, dict]:
         raise ValueError(f'arch={arch!r} lacks {", ".join(missing)}: a dict needs the keys {", ".join(template)}')
     custom = {**family.arch_defaults, **arch}
     for key, example in template.items():
-        value, kinds = custom[key], (int, float) if key.endswith('ratios') else (int,)
+        value = custom[key]
+        kinds = (int, float) if key.endswith('ratios') or isinstance(example, float) else (int,)
         if isinstance(example, (str, bool)):
             known = list(dict.fromkeys({**family.arch_defaults, **variant}[key] for variant in variants.values()))
             ok, allowed = type(value) is type(example) and value in known, ' or '.join(map(repr, known))
-        elif isinstance(example, int):
+        elif isinstance(example, (int, float)):
             ok, allowed = type(value) in kinds and value > 0, 'a positive number'
         else:
             ok = isinstance(value, (tuple, list)) and len(value) == len(example)

@@ -21,7 +21,7 @@ from ..checkpoints.weights import Weights
 from ..compat import is_compiling, log_untested
 from ..errors import printable
 from ..layers import DropPath, GlobalAverage, Mlp
-from ..ops import active_backends, contiguous, fx_leaf, is_captured, is_transformed, memory_format
+from ..ops import active_backends, align_gradient, contiguous, fx_leaf, is_transformed, memory_format
 from .arguments import PUBLISHED_INIT, check_call, check_names, check_template, resolve_arch, resolve_init_cfg
 from .dilation import check_output_stride, hold_stride
 from .hub import HubMixin
@@ -135,18 +135,6 @@ def _check_image(x: Tensor, family: str, channels: int, operators: tuple[str, ..
         _log_backends(x.device.type, operators)
 
 
-@fx_leaf
-def _gradient_laid_out(y: Tensor) -> Tensor:
-    """``y``, whose incoming gradient is brought to the strides of ``y``.
-
-    torch's BatchNorm (2.11, CPU) mistakes the layout of one image's gradient if its strides of size 1 are others.
-    """
-    if y.requires_grad and not (is_captured() or is_transformed()):
-        strides, layout = y.stride(), memory_format(y)
-        y.register_hook(lambda grad: grad if grad.stride() == strides else grad.clone(memory_format=layout))
-    return y
-
-
 _memory_format = fx_leaf(memory_format)
 
 
@@ -211,6 +199,7 @@ class MLPBackbone(HubMixin, BaseModule, metaclass=CheckedCall):
     published_names: ClassVar[PublishedNames | None] = None  # None: no weights were published
     dilates: ClassVar[bool] = False  # whether output_stride may be set; a fixed grid cannot be dilated
     published_weights: ClassVar[tuple[Weights, ...]] = ()
+    constant_drop_path: ClassVar[bool] = False  # whether stochastic depth has one rate for all blocks
     classifier_norm: ClassVar[bool] = True  # whether a classifier has the norm of its last output
     operators: tuple[str, ...] = ()  # those of mlp_backbones.ops.active_backends that the family runs
     # channels_last where LayerNorm runs over channels, which lie side by side in it.
@@ -317,8 +306,10 @@ class MLPBackbone(HubMixin, BaseModule, metaclass=CheckedCall):
         return tuple(self.arch['depths'])
 
     def drop_path_rates(self, rate: float) -> list[list[float]]:
-        """Stochastic depth of every block by stage: linear from 0 to ``rate`` over the whole network."""
+        """Stochastic depth of every block by stage: linear from 0 to ``rate`` over the whole network, or constant."""
         depths = self.stage_depths()
+        if self.constant_drop_path:
+            return [[rate] * depth for depth in depths]
         rates = (rate * k / max(sum(depths) - 1, 1) for k in count())
         return [list(islice(rates, depth)) for depth in depths]
 
@@ -344,7 +335,7 @@ class MLPBackbone(HubMixin, BaseModule, metaclass=CheckedCall):
                 # torch's BatchNorm is several times slower in channels_last on a CPU.
                 y = contiguous(x, layout) if isinstance(out_norm, _BatchNorm) else x
                 y = contiguous(out_norm(y), layout)
-                outputs.append(_gradient_laid_out(y) if isinstance(out_norm, _BatchNorm) else y)
+                outputs.append(align_gradient(y) if isinstance(out_norm, _BatchNorm) else y)
         return tuple(outputs)
 
     @property

@@ -73,7 +73,9 @@ def build_classifier(name: str, num_classes: int = 1000, pretrained: bool | str 
     family, kwargs = _resolve(name, kwargs)
     last = len(family.stage_strides(resolve_arch(family, kwargs['arch'])[1])) - 1
     source = _weights_of(family, kwargs, pretrained)
-    return _load(Classifier(family(**kwargs, out_indices=(last,), out_norm=family.classifier_norm), num_classes), source)
+    return _load(
+        Classifier(family(**kwargs, out_indices=(last,), out_norm=family.classifier_norm), num_classes), source
+    )
 
 
 def _weights_of(family: type[MLPBackbone], kwargs: dict, pretrained: bool | str) -> str | None:

@@ -1,18 +1,17 @@
 """MLP-Mixer: MLPs over all positions of a fixed grid, then over channels. Source: arXiv 2105.01601."""
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from ..checkpoints.weights import Weights
-from ..layers import LayerNorm2d, Mlp, PatchEmbed
-from ..ops import SPATIAL_RULES, on_native_grid
+from ..layers import LayerNorm2d, Mlp
+from ..ops import on_native_grid
 from ..registry import register_family
-from .arguments import check, check_choice
-from .base import Block, MLPBackbone, Stage
+from .base import Block
 from .published import PublishedNames
+from .single_scale import SINGLE_SCALE, SingleScaleBackbone
 
 Norm = partial(LayerNorm2d, eps=1e-6)
 
@@ -40,7 +39,7 @@ class TokenMixer(Mlp):
 
 
 @register_family
-class MLPMixer(MLPBackbone):
+class MLPMixer(SingleScaleBackbone):
     """MLP-Mixer (arXiv 2105.01601), a network of one scale; every block is a stage.
 
     Padding an image changes its numbers: with ``spatial_rule='tile'`` those of the tiles at the border, with
@@ -49,13 +48,9 @@ class MLPMixer(MLPBackbone):
     Args:
         arch: 's32', 's16', 'b16', 'l16', or ``dict(dim=..., depth=..., patch_size=..., native_size=224)``, the sizes in
             pixels; the native grid has ``native_size / patch_size`` positions along each side.
-        spatial_rule: how images of another size than the native one are mixed, ``'tile'`` (each tile of the native
-            size alone, as if it were an image) or ``'resize'`` (bicubic interpolation to the native grid and back).
-            Default ``'tile'``.
-        out_indices: which blocks to return. Default None: the last of every quarter.
-        frozen_stages: -1 freezes nothing, 0 the patch embedding, ``i`` that and the first ``i`` blocks. Default -1.
 
-    The other arguments, the attributes and the errors are those of :class:`MLPBackbone`.
+    The other arguments are those of :class:`.SingleScaleBackbone`, the attributes and the errors those of
+    :class:`MLPBackbone`.
     """
 
     variants: ClassVar[dict[str, dict]] = {
@@ -66,12 +61,7 @@ class MLPMixer(MLPBackbone):
     }
     # The names are timm's; no dense network was published.
     published_names: ClassVar[PublishedNames | None] = PublishedNames(
-        (
-            (r'^stages\.(\d+)\.blocks\.0\.', r'blocks.\1.'),
-            (r'\.mixer\.', '.mlp_tokens.'),
-            (r'\.mlp\.', '.mlp_channels.'),
-            (r'^out_norms\.(\d+)\.', r'norm\1.'),
-        ),
+        (*SINGLE_SCALE, (r'\.mixer\.', '.mlp_tokens.'), (r'\.mlp\.', '.mlp_channels.')),
         linear=r'\.fc[12]\.weight$',
         flat=True,
     )
@@ -90,38 +80,10 @@ class MLPMixer(MLPBackbone):
         )
         for arch, sha256, top1, top5 in (('b16', '76587d61', 76.68, 92.25), ('l16', '92f9adc4', 72.34, 88.02))
     )
-    arch_defaults: ClassVar[dict] = dict(native_size=224)
-    memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
-    def __init__(self, arch: str | dict, *, spatial_rule: str = 'tile', **kwargs: Any):
-        check_choice('spatial_rule', spatial_rule, SPATIAL_RULES)
-        self.spatial_rule = spatial_rule
-        super().__init__(arch, **kwargs)
-
-    @classmethod
-    def stage_strides(cls, arch: dict) -> tuple[int, ...]:
-        return (arch['patch_size'],) * arch['depth']
-
-    def stage_channels(self) -> tuple[int, ...]:
-        return (self.arch['dim'],) * len(self.strides)
-
-    def stage_depths(self) -> tuple[int, ...]:
-        return (1,) * len(self.strides)
-
-    @property
-    def grid(self) -> int:
-        """Side of the native grid, in positions."""
-        return self.arch['native_size'] // self.arch['patch_size']
-
-    def make_stem(self, in_channels: int) -> nn.Module:
-        whole = self.arch['native_size'] % self.arch['patch_size'] == 0
-        check('arch', self.arch, 'one whose patch_size divides native_size', whole)
-        return PatchEmbed(in_channels, self.arch['dim'], self.arch['patch_size'])
-
-    def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
-        channels = self.arch['dim']
+    def make_block(self, channels: int, drop_path: float) -> nn.Module:
         mixer = TokenMixer(self.grid, max(channels // 2, 1), self.spatial_rule)
-        return Stage([Block(channels, mixer, Norm, 4, *drop_paths)], with_cp=with_cp)
+        return Block(channels, mixer, Norm, 4, drop_path)
 
     def make_out_norm(self, channels: int) -> nn.Module:
         return Norm(channels)

@@ -48,7 +48,7 @@ def convert(
             f'there is no official layout of {identity.family}, whose weights were not published: convert to '
             f'mmpretrain or backbone'
         )
-    backbone = {name: state[key] for name, key in identity.names.items()}
+    backbone = {name: _as_vector(state[key]) for name, key in identity.names.items()}
     own = backbone if identity.own else {name: _as_convolution(name, tensor) for name, tensor in backbone.items()}
     heads = head_names(identity.family, classifier_names(identity.family), state)
     head = {name: state[key] for name, key in heads.items() if key in state}
@@ -82,6 +82,11 @@ def _official(identity: Identity, backbone: Mapping[str, Tensor], head: Mapping[
             tensors |= official_tensors(identity.family, names[name], tensor)
     tensors |= {names[name]: tensor for name, tensor in head.items()}
     return tensors if FAMILIES[identity.family].published_names.flat else {'model': tensors}
+
+
+def _as_vector(tensor: Tensor) -> Tensor:
+    """Turn ``[1, 1, C]``, as timm keeps the scales of channels, into ``[C]``."""
+    return tensor.flatten() if tensor.ndim == 3 and tensor.shape[:2] == (1, 1) else tensor
 
 
 def _as_convolution(name: str, tensor: Tensor) -> Tensor:

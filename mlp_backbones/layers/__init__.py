@@ -1,16 +1,19 @@
 """Modules that several families share. All work on ``[B, C, H, W]`` in any memory format."""
 
+from .affine import Affine
 from .drop_path import DropPath
 from .embed import ConvEmbed, PatchEmbed, PatchMerging
-from .fuse import fold_norm_after, fold_norm_before
+from .fuse import fold_norm_after, fold_norm_alone, fold_norm_before
 from .init import init_pointwise
 from .mlp import Mlp
 from .neck import GlobalAverage
 from .norm import GroupNorm1, LayerNorm2d, build_norm
 from .plain import is_plain
+from .position_linear import PositionLinear
 from .split_attention import SplitAttention
 
 __all__ = [
+    'Affine',
     'ConvEmbed',
     'DropPath',
     'GlobalAverage',
@@ -19,9 +22,11 @@ __all__ = [
     'Mlp',
     'PatchEmbed',
     'PatchMerging',
+    'PositionLinear',
     'SplitAttention',
     'build_norm',
     'fold_norm_after',
+    'fold_norm_alone',
     'fold_norm_before',
     'init_pointwise',
     'is_plain',

@@ -3,10 +3,11 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from .affine import Affine
 from .plain import is_plain, is_watched
 
 
@@ -30,10 +31,7 @@ def fold_norm_before(norm: Any, *convs: Any) -> nn.Module:
     """
     if not _is_constant(norm) or not all(is_plain(conv, nn.Conv2d) for conv in convs):
         return norm
-    scale = torch.rsqrt(norm.running_var + norm.eps)
-    if norm.affine:
-        scale = norm.weight * scale
-    offset = -norm.running_mean * scale + (norm.bias if norm.affine else 0)
+    scale, offset = _scale_and_offset(norm)
     for conv in convs:
         neighbours = conv.in_channels // norm.num_features
         bias = torch.mv(conv.weight.flatten(1), offset.repeat_interleave(neighbours))
@@ -42,6 +40,28 @@ def fold_norm_before(norm: Any, *convs: Any) -> nn.Module:
             conv.weight * scale.repeat_interleave(neighbours).view(-1, 1, 1), requires_grad=False
         )
     return nn.Identity()
+
+
+def fold_norm_alone(norm: Any) -> nn.Module:
+    """Turn a BatchNorm that no convolution can take into its scale and offset.
+
+    Returns:
+        An :class:`Affine` in its place, or the norm itself where it is of another kind, has no running statistics,
+        has hooks or is parametrized.
+    """
+    if not _is_constant(norm):
+        return norm
+    scale, offset = _scale_and_offset(norm)
+    affine = Affine(norm.num_features)
+    affine.alpha, affine.beta = (nn.Parameter(vector, requires_grad=False) for vector in (scale, offset))
+    return affine
+
+
+def _scale_and_offset(norm: Any) -> tuple[Tensor, Tensor]:
+    scale = torch.rsqrt(norm.running_var + norm.eps)
+    if norm.affine:
+        scale = norm.weight * scale
+    return scale, -norm.running_mean * scale + (norm.bias if norm.affine else 0)
 
 
 def _is_constant(norm: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from .backends import active_backends, select_implementation, use_backend
 from .capture import contiguous, fx_leaf, is_captured, is_transformed
+from .dilated import gather_dilated, scatter_dilated
 from .native_grid import SPATIAL_RULES, on_native_grid
 from .neighbours import gather_neighbours, neighbour_weights
 from .norm import group_norm_gelu
@@ -9,6 +10,7 @@ from .phases import on_phases
 from .regions import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
 from .shift import axial_linear, axial_shift, cycle_linear, cycle_shift
 from .tensors import (
+    align_gradient,
     autocast_once,
     crop,
     gelu,
@@ -24,6 +26,7 @@ __all__ = [
     'SPATIAL_RULES',
     'active_backends',
     'add_unfolded',
+    'align_gradient',
     'autocast_once',
     'average_of_unfolded',
     'axial_linear',
@@ -34,6 +37,7 @@ __all__ = [
     'cycle_shift',
     'fold_regions',
     'fx_leaf',
+    'gather_dilated',
     'gather_neighbours',
     'gelu',
     'group_norm_gelu',
@@ -46,6 +50,7 @@ __all__ = [
     'pad_end',
     'pad_to_least',
     'pad_to_multiple',
+    'scatter_dilated',
     'select_implementation',
     'spatial_shape',
     'sym_max',

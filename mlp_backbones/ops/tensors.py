@@ -29,6 +29,18 @@ def autocast_once(x: Tensor) -> Tensor:
 
 
 @fx_leaf
+def align_gradient(y: Tensor) -> Tensor:
+    """Bring the gradient that arrives at ``y``, the result of a BatchNorm, to the strides of ``y``.
+
+    torch's BatchNorm (2.11, CPU) mistakes the layout of one image's gradient if its strides of size 1 are others.
+    """
+    if y.requires_grad and not (is_captured() or is_transformed()):
+        strides, layout = y.stride(), memory_format(y)
+        y.register_hook(lambda grad: grad if grad.stride() == strides else grad.clone(memory_format=layout))
+    return y
+
+
+@fx_leaf
 def gelu(x: Tensor) -> Tensor:
     """Apply GELU (exact, arXiv 1606.08415).
 

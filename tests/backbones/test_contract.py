@@ -60,7 +60,7 @@ def test_padding_is_part_of_the_image(family):
     padded = nn.functional.pad(small, (0, 64, 0, 64))
     for alone, with_padding in zip(net(small), net(padded), strict=True):
         inside = with_padding[:, :, : alone.shape[2], : alone.shape[3]]
-        assert not torch.allclose(alone[:, :, -1, -1], inside[:, :, -1, -1], rtol=1e-9)
+        assert not torch.allclose(alone[:, :, -1, -1], inside[:, :, -1, -1], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize('out_indices', OUT_INDICES)
@@ -184,7 +184,8 @@ def test_checkpointing_saves_what_is_inside_blocks(family):
 def test_drop_path_rises_from_zero_to_its_rate(family):
     net = slim(family, drop_path_rate=0.5)
     assert max(m.drop_prob for m in net.modules() if isinstance(m, DropPath)) == 0.5
-    assert min(m.drop_prob for m in net.modules() if isinstance(m, DropPath)) == 0
+    least = 0.5 if net.constant_drop_path else 0
+    assert min(m.drop_prob for m in net.modules() if isinstance(m, DropPath)) == least
     net.train()
     x = image(2, 3, 40, 40)
     assert not torch.equal(net(x)[3], net(x)[3])

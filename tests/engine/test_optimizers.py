@@ -28,7 +28,7 @@ def rates(model, cfg):
 @pytest.mark.parametrize('family', FAMILIES)
 def test_every_family(family):
     model = torch.nn.ModuleDict(dict(backbone=slim(family), head=torch.nn.Linear(DIMS[-1], 2)))
-    found, num_groups = rates(model, optim_cfg(norm_decay_mult=0.0))
+    found, num_groups = rates(model, optim_cfg(norm_decay_mult=0.0, flat_decay_mult=0.0))
     layers = model.backbone.get_layer_depth('stem.none', prefix='x')[1]
     for name, parameter in model.named_parameters():
         depth = model.backbone.get_layer_depth(name, 'backbone.')[0]
