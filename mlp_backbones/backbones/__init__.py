@@ -10,6 +10,7 @@ from .cyclemlp import CycleMLP as CycleMLP
 from .gmlp import GMLP as GMLP
 from .hiremlp import HireMLP as HireMLP
 from .mlpmixer import MLPMixer as MLPMixer
+from .ramlp import RaMLP as RaMLP
 from .resmlp import ResMLP as ResMLP
 from .sparsemlp import SparseMLP as SparseMLP
 from .swinmlp import SwinMLP as SwinMLP

@@ -20,7 +20,7 @@ from ..checkpoints.incoming import convert_incoming, finish_incoming
 from ..checkpoints.weights import Weights
 from ..compat import is_compiling, log_untested
 from ..errors import printable
-from ..layers import DropPath, GlobalAverage, Mlp
+from ..layers import DropPath, GlobalAverage, Mlp, Neck
 from ..ops import active_backends, align_gradient, contiguous, fx_leaf, is_transformed, memory_format
 from .arguments import PUBLISHED_INIT, check_call, check_names, check_template, resolve_arch, resolve_init_cfg
 from .dilation import check_output_stride, hold_stride
@@ -281,11 +281,8 @@ class MLPBackbone(HubMixin, BaseModule, metaclass=CheckedCall):
         """The norm of one dense output."""
         raise NotImplementedError
 
-    def make_neck(self) -> nn.Module:
-        """The part of a classifier between the last output and the linear layer: ``[B, C, H, W]`` to ``[B, C']``.
-
-        Its attribute ``out_channels`` is C'.
-        """
+    def make_neck(self) -> Neck:
+        """The part of a classifier between the last output and the linear layer."""
         return GlobalAverage(self.out_channels[-1])
 
     @staticmethod

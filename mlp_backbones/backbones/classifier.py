@@ -23,7 +23,7 @@ class Classifier(nn.Module):
         self.backbone = backbone
         self.neck = backbone.make_neck()
         self.neck.apply(backbone.init_layer)
-        self.head = nn.Linear(self.neck.out_channels, num_classes)  # pyright: ignore[reportArgumentType]
+        self.head = nn.Linear(self.neck.out_channels, num_classes)
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 

@@ -6,7 +6,7 @@ from .embed import ConvEmbed, PatchEmbed, PatchMerging
 from .fuse import fold_norm_after, fold_norm_alone, fold_norm_before
 from .init import init_pointwise
 from .mlp import Mlp
-from .neck import GlobalAverage
+from .neck import GlobalAverage, Neck
 from .norm import GroupNorm1, LayerNorm2d, build_norm
 from .plain import is_plain
 from .position_linear import PositionLinear
@@ -20,6 +20,7 @@ __all__ = [
     'GroupNorm1',
     'LayerNorm2d',
     'Mlp',
+    'Neck',
     'PatchEmbed',
     'PatchMerging',
     'PositionLinear',

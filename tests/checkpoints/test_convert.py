@@ -16,6 +16,7 @@ from mlp_backbones.checkpoints import (
 )
 from mlp_backbones.checkpoints.identify import classifier_names
 from mlp_backbones.checkpoints.key_maps import official_names
+from mlp_backbones.layers import GlobalAverage
 from tests.checkpoints.official import VARIANTS, official_file, official_state, reference_file
 from tests.conftest import ROOT, reference, reference_state, run
 
@@ -97,20 +98,25 @@ def test_constants_of_the_cycle_layer_are_its_offsets():
 def test_mmpretrain_files_load_into_a_classifier_of_mmpretrain(name):
     from mmpretrain.registry import MODELS
 
-    backbone = dict(arch=reference(name)['variant'], out_norm=True)
-    net = mb.build_backbone(family_of(name), **backbone)
-    backbone.update(type=f'mlp_backbones.{family_of(name)}', out_indices=(len(net.strides) - 1,))
+    family = family_of(name)
+    backbone = dict(arch=reference(name)['variant'], out_norm=FAMILIES[family].classifier_norm)
+    with torch.device('meta'):
+        net = mb.build_backbone(family, **backbone)
+    backbone.update(type=f'mlp_backbones.{family}', out_indices=(len(net.strides) - 1,))
+    neck = net.make_neck()
+    own = dict(type=f'mlp_backbones.{type(neck).__name__}', channels=net.out_channels[-1])
     cls = dict(
         type='mmpretrain.ImageClassifier',
         backbone=backbone,
-        neck=dict(type='mmpretrain.GlobalAveragePooling'),
-        head=dict(type='mmpretrain.LinearClsHead', num_classes=1000, in_channels=net.out_channels[-1]),
+        neck=dict(type='mmpretrain.GlobalAveragePooling') if type(neck) is GlobalAverage else own,
+        head=dict(type='mmpretrain.LinearClsHead', num_classes=1000, in_channels=neck.out_channels),
     )
     model = MODELS.build(Config(cls))
     model.load_state_dict(convert(reference_file(name))[0]['state_dict'], strict=True)
     # An official file goes in directly as well, the head included.
     report = load_published(model, reference_file(name))
     assert not report.missing and not report.unexpected
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
 
 
 def test_moving_averages_are_taken_when_asked_for():
