@@ -5,6 +5,7 @@ from .asmlp import ASMLP as ASMLP
 from .base import MLPBackbone
 from .builders import build_backbone, build_classifier, list_backbones
 from .classifier import Classifier
+from .cmt import CMT as CMT
 from .convmlp import ConvMLP as ConvMLP
 from .cyclemlp import CycleMLP as CycleMLP
 from .gmlp import GMLP as GMLP

@@ -39,7 +39,7 @@ _ADVICE = {
         '',
     ),
     'leave it out: images may have any size': ('img_size pretrain_img_size', 'pad_small_map'),
-    'leave it out: these networks have no dropout; drop_path_rate=... is stochastic depth': (
+    'leave it out: backbones have no dropout; drop_path_rate=... is stochastic depth': (
         'drop_rate attn_drop_rate',
         'proj_drop_rate',
     ),
@@ -47,7 +47,7 @@ _ADVICE = {
         'norm_cfg act_cfg patch_norm layer_scale_init_value',
         'norm_layer act_layer conv_cfg',
     ),
-    'leave it out: these networks have no attention and no convolutional bottleneck': (
+    'leave it out: attention and convolutional bottlenecks have no options': (
         'num_heads qkv_bias qk_scale sr_ratios use_abs_pos_embed style deep_stem avg_down dcn stage_with_dcn plugins '
         'zero_init_residual',
         '',

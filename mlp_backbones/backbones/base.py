@@ -70,16 +70,19 @@ class Stage(nn.Module):
         self.with_cp = with_cp
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.downsample(x)
+        return self.run(self.downsample(x))
+
+    def run(self, x: Tensor, *shared: Tensor) -> Tensor:
+        """Run the blocks, each on the result of the block before it and on what all of them share."""
         for block in self.blocks:
             # Transforms take no checkpoints, and torch.fx would record none.
             captured = is_transformed() or isinstance(x, torch.fx.Proxy)
             if self.with_cp and torch.is_grad_enabled() and not captured:
                 # A compiled graph leaves the state of the block alone by itself, and takes no such contexts.
                 options: Any = {} if is_compiling() else dict(context_fn=partial(_checkpoint_contexts, block))
-                x = cast(Tensor, checkpoint(block, x, use_reentrant=False, **options))
+                x = cast(Tensor, checkpoint(block, x, *shared, use_reentrant=False, **options))
             else:
-                x = block(x)
+                x = block(x, *shared)
         return x
 
 

@@ -99,14 +99,15 @@ def _fit_tensors(model: nn.Module, fit: Fit, adapt_channels: bool) -> None:
         tensor, shown = fit.given.get(fit.names[name]), printable(fit.names[name])
         if tensor is None:
             continue
-        if _is_rgb_stem(name.removeprefix('backbone.'), tensor, target):
+        channels, counts = _image_channels(model, name, target)
+        if channels != 3 and _is_rgb_stem(tensor, target, sum(counts)):
             if not adapt_channels:
                 fit.wrong.append(
-                    f'{shown} has {tensor.shape[1]} input channels, the model has in_channels={target.shape[1]}: '
+                    f'{shown} has 3 input channels, the model has in_channels={channels}: '
                     f'set adapt_channels=True, of init_cfg or load_published, to adapt it'
                 )
                 continue
-            tensor = _adapt_channels(tensor, target.shape[1])
+            tensor = _adapt_channels(tensor, channels, counts)
             fit.adapted.append(name)
         if misfit := _misfit(tensor, target, squeezed):
             fit.wrong.append(f'{shown} is {misfit}')
@@ -169,25 +170,42 @@ def _number_kind(tensor: Tensor) -> tuple[bool, bool, bool]:
     return tensor.is_floating_point(), tensor.is_complex(), tensor.dtype is torch.bool
 
 
-def _is_rgb_stem(name: str, tensor: Tensor, target: Tensor) -> bool:
-    """Whether a tensor is the first convolution of the model, except that it is for RGB images."""
+def _image_channels(model: nn.Module, name: str, target: Tensor) -> tuple[int, tuple[int, ...]]:
+    """The image channels of the first layer's weight and the inputs for each of them; 3 of any other tensor.
+
+    The inputs lie in parts, each of all channels of the image: one for convolutions, more for patches of several sizes.
+    """
+    if not name.removeprefix('backbone.').startswith('stem.') or target.ndim != 4:
+        return 3, (1,)
+    counts = getattr(model.get_submodule(name.rpartition('.')[0]), 'inputs_per_channel', (1,))
+    return target.shape[1] // sum(counts), counts
+
+
+def _is_rgb_stem(tensor: Tensor, target: Tensor, inputs: int) -> bool:
+    """Whether a tensor is the first layer of the model, except that it is for RGB images."""
+    kernel = squeezed(target)[2:]
     return (
-        name.startswith('stem.')
-        and tensor.ndim == target.ndim == 4
-        and tensor.shape[1] == 3 != target.shape[1]
-        and (tensor.shape[0], *tensor.shape[2:]) == (target.shape[0], *target.shape[2:])
+        tensor.ndim > 1
+        and tensor.shape[1] == 3 * inputs
+        and (tensor.shape[0], *squeezed(tensor)[2:]) == (target.shape[0], *kernel)
         and tensor.is_floating_point()
         and target.is_floating_point()
         and tensor.layout is torch.strided
     )
 
 
-def _adapt_channels(weight: Tensor, channels: int) -> Tensor:
-    """Turn ``[O, 3, H, W]`` into ``[O, channels, H, W]``; an image with equal channels gets equal results."""
+def _adapt_channels(weight: Tensor, channels: int, counts: tuple[int, ...]) -> Tensor:
+    """Turn ``[O, 3, H, W]`` into ``[O, channels, H, W]``; an image with equal channels gets equal results.
+
+    Of several parts, each with ``counts`` inputs for a channel, every one is turned.
+    """
     weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
-    if channels == 1:
-        return weight.sum(1, keepdim=True)
-    return weight[:, torch.arange(channels) % 3] * (3 / channels)
+    turned = []
+    for part, count in zip(weight.split([3 * count for count in counts], 1), counts, strict=True):
+        part = part.unflatten(1, (3, count))
+        part = part.sum(1, keepdim=True) if channels == 1 else part[:, torch.arange(channels) % 3] * (3 / channels)
+        turned.append(part.flatten(1, 2))
+    return torch.cat(turned, 1)
 
 
 def _blocks(backbone: Any, given: Mapping[str, Tensor]) -> set[str]:

@@ -7,6 +7,7 @@ from .native_grid import SPATIAL_RULES, on_native_grid
 from .neighbours import gather_neighbours, neighbour_weights
 from .norm import group_norm_gelu
 from .phases import on_phases
+from .position_bias import resize_position_bias
 from .regions import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
 from .shift import axial_linear, axial_shift, cycle_linear, cycle_shift
 from .tensors import (
@@ -50,6 +51,7 @@ __all__ = [
     'pad_end',
     'pad_to_least',
     'pad_to_multiple',
+    'resize_position_bias',
     'scatter_dilated',
     'select_implementation',
     'spatial_shape',

@@ -21,6 +21,7 @@ SMALL = dict(
     heads=(2, 3, 4, 5),
     window_size=2,  # more than one window in every stage of the graphs' images: one alone would be fixed there
     expand_ratios=(2, 1, 1, 2),
+    reductions=(4, 2, 2, 1),
     splits=(4, 2, 2, 1),
     widths=(2, 3, 4, 8),
     dim=8,

@@ -58,7 +58,9 @@ def test_padding_is_part_of_the_image(family):
             nn.init.normal_(parameter, std=0.1)  # without them zeros stay zeros
     small = image(1, 3, 68, 68, dtype=torch.float64)  # not whole tiles of a fixed grid
     padded = nn.functional.pad(small, (0, 64, 0, 64))
-    for alone, with_padding in zip(net(small), net(padded), strict=True):
+    # RaftMLP's first output, patches of pixels, has zeros outside of the image anyway.
+    first = int(family == 'RaftMLP')
+    for alone, with_padding in zip(net(small)[first:], net(padded)[first:], strict=True):
         inside = with_padding[:, :, : alone.shape[2], : alone.shape[3]]
         assert not torch.allclose(alone[:, :, -1, -1], inside[:, :, -1, -1], rtol=1e-9, atol=1e-12)
 

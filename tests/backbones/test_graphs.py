@@ -75,20 +75,23 @@ def test_compiles_to_machine_code(family):
     blocks = [module for name, module in net.named_modules() if re.search(r'blocks\.\d+$', name)]
     block = blocks[:2][-1]  # ConvMLP has one here
     mixer = getattr(block, 'mixer', block)
-    mixer.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+    mixer.register_forward_pre_hook(lambda _, args: inputs.append(args))
     with torch.no_grad():
         for height in (70, 77):
             net(torch.randn(2, 3, height, 93))
         mixer._forward_pre_hooks.clear()
         torch.compiler.reset()
         compiled = torch.compile(mixer, fullgraph=True)
-        for x in inputs:
-            torch._dynamo.mark_dynamic(x, 2)
-            torch.testing.assert_close(compiled(x), mixer(x), rtol=1e-4, atol=1e-4)
+        for args in inputs:
+            torch._dynamo.mark_dynamic(args[0], 2)
+            for bias in args[1:]:
+                torch._dynamo.mark_dynamic(bias, (1, 2))
+            torch.testing.assert_close(compiled(*args), mixer(*args), rtol=1e-4, atol=1e-4)
 
 
 def test_exports_with_free_batch_height_and_width(family):
-    rules = SPATIAL_RULES if 'spatial_rule' in signature(FAMILIES[family]).parameters else [None]
+    kind = FAMILIES[family]
+    rules = getattr(kind, 'spatial_rules', SPATIAL_RULES if 'spatial_rule' in signature(kind).parameters else [None])
     for rule in rules:
         net = slim(family, **(dict(spatial_rule=rule) if rule else {})).double().eval()
         free = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}

@@ -1,0 +1,33 @@
+"""Position biases of attention, learned on a fixed grid, on maps of any size."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .capture import fx_leaf
+from .tensors import spatial_shape
+
+
+@fx_leaf
+def resize_position_bias(x: Tensor, bias: Tensor, reduction: int) -> Tensor:
+    """Interpolate a bias for the positions of ``x`` and of the map that is ``reduction`` times coarser.
+
+    Bicubic, first over the positions that ask, then over those that answer. The bias of a map of the native size stays
+    as it is.
+
+    Args:
+        x: ``[B, C, H, W]``, of which only the size counts.
+        bias: ``[heads, g**2, h**2]``, for a map of ``g`` x ``g`` positions and a coarser one of ``h`` x ``h``.
+        reduction: the coarser map of ``x`` has ``ceil(H / reduction)`` x ``ceil(W / reduction)`` positions.
+
+    Returns:
+        ``[heads, H * W, ceil(H / reduction) * ceil(W / reduction)]``.
+    """
+    grid, coarse = (round(int(n) ** 0.5) for n in bias.shape[1:])
+    size = spatial_shape(x)
+    if not torch.compiler.is_compiling() and all(side == grid for side in size):
+        return bias
+    height, width = ((side + reduction - 1) // reduction for side in size)
+    bias = bias.transpose(1, 2).unflatten(2, (grid, grid))
+    bias = F.interpolate(bias, (size[0], size[1]), mode='bicubic').flatten(2).transpose(1, 2)
+    return F.interpolate(bias.unflatten(2, (coarse, coarse)), (height, width), mode='bicubic').flatten(2)
