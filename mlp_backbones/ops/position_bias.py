@@ -1,9 +1,9 @@
 """Position biases of attention, learned on a fixed grid, on maps of any size."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..compat import is_compiling
 from .capture import fx_leaf
 from .tensors import spatial_shape
 
@@ -25,7 +25,7 @@ def resize_position_bias(x: Tensor, bias: Tensor, reduction: int) -> Tensor:
     """
     grid, coarse = (round(int(n) ** 0.5) for n in bias.shape[1:])
     size = spatial_shape(x)
-    if not torch.compiler.is_compiling() and all(side == grid for side in size):
+    if not is_compiling() and all(side == grid for side in size):
         return bias
     height, width = ((side + reduction - 1) // reduction for side in size)
     bias = bias.transpose(1, 2).unflatten(2, (grid, grid))

@@ -10,7 +10,7 @@ from mlp_backbones.checkpoints import convert, find_state_dict, identify, load_p
 from mlp_backbones.checkpoints.key_maps import file_names
 from mlp_backbones.layers import DropPath, PositionLinear
 from tests.backbones.slim import slim, slim_arch
-from tests.conftest import golden_state
+from tests.conftest import reference_state
 
 PARAMETERS = {
     'resmlp_s12': 15_350_872,
@@ -71,7 +71,7 @@ def test_first_values():
 
 def timm_state() -> dict[str, torch.Tensor]:
     """A classifier of ResMLP with the names and shapes of timm's files."""
-    state = golden_state('resmlp_s12_cls')
+    state = reference_state('resmlp_s12_cls')
     with torch.device('meta'):
         net = mb.build_classifier('resmlp_s12')
     names = [name.removeprefix('backbone.').replace('out_norms.11.', 'norm.') for name in net.state_dict()]
@@ -91,12 +91,12 @@ def test_files_of_timm():
     with torch.device('meta'):
         nets = [mb.build_classifier('resmlp_s12') for _ in range(2)]
     nets = [net.to_empty(device='cpu').double() for net in nets]
-    for net, given in zip(nets, (golden_state('resmlp_s12_cls'), state), strict=True):
+    for net, given in zip(nets, (reference_state('resmlp_s12_cls'), state), strict=True):
         report = load_published(net, given)
         assert not report.missing and not report.unexpected
     for a, b in zip(*(net.state_dict().values() for net in nets), strict=True):
         assert torch.equal(a, b)
     # Taken back, they are as the paper's authors publish them.
     back = find_state_dict(convert(state, 'official')[0])
-    official = golden_state('resmlp_s12_cls')
+    official = reference_state('resmlp_s12_cls')
     assert set(back) == set(official) and all(torch.equal(back[key], official[key]) for key in official)
