@@ -9,6 +9,7 @@ from textwrap import fill
 import matplotlib
 import numpy as np
 import torch
+from ideas import arrow, box, cmt, gmlp, raftmlp, ramlp, resmlp
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -19,7 +20,12 @@ import mlp_backbones as mb
 from benchmarks.drawing import COLOURS, INK, PALE, STYLE, svg
 from mlp_backbones.backbones import MLPBackbone
 from mlp_backbones.backbones.base import Block
+from mlp_backbones.backbones.cmt import CMTBlock
 from mlp_backbones.backbones.convmlp import ConvBlock, ConvMLPBlock
+from mlp_backbones.backbones.gmlp import GMLPBlock
+from mlp_backbones.backbones.raftmlp import RaftBlock
+from mlp_backbones.backbones.ramlp import RaMLPBlock
+from mlp_backbones.backbones.resmlp import ResMLPBlock
 from mlp_backbones.backbones.sparsemlp import Experts, SparseBlock
 from mlp_backbones.backbones.swinmlp import WindowMixer
 from mlp_backbones.backbones.visionpermutator import PermuteMixer
@@ -29,7 +35,7 @@ from mlp_backbones.ops import axial_shift, cycle_shift, fold_regions, on_native_
 
 SIDE = 224  # of the photograph, in pixels
 WEAKEST = 1e-3  # of the strongest influence; below it none is drawn
-BLOCKS = (Block, ConvBlock, ConvMLPBlock, SparseBlock)
+BLOCKS = (Block, ConvBlock, ConvMLPBlock, SparseBlock, CMTBlock, GMLPBlock, RaftBlock, RaMLPBlock, ResMLPBlock)
 
 
 @dataclass(frozen=True)
@@ -248,17 +254,6 @@ def wavemlp() -> Figure:
     return figure
 
 
-def box(axis: Axes, x: float, y: float, width: float, height: float, colour: int, name: str, inside: str) -> None:
-    style = dict(facecolor=PALE[colour], edgecolor='none', boxstyle='round,pad=0,rounding_size=0.08')
-    axis.add_patch(matplotlib.patches.FancyBboxPatch((x, y), width, height, **style))
-    axis.text(x + width / 2, y + height / 2 + 0.2, name, ha='center', va='center', weight='bold', color='black')
-    axis.text(x + width / 2, y + height / 2 + 0.06, inside, ha='center', va='top', size=9, color='black')
-
-
-def arrow(axis: Axes, start: float, end: float, y: float) -> None:
-    axis.annotate('', (end, y), (start, y), arrowprops=dict(arrowstyle='->', color=INK, shrinkA=1, shrinkB=1))
-
-
 def blocks_before(net: MLPBackbone) -> list[str]:
     """Run the network, and count the blocks before each output, with strides that differ from the output's."""
     kinds = {ConvBlock: 'conv block', ConvMLPBlock: 'MLP block'}
@@ -382,10 +377,15 @@ def lay_over(photo: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 PAGES = {
     'asmlp': Page('asmlp_tiny', '4x4 patches', asmlp),
+    'cmt': Page('cmt_s', '3 conv 3x3', cmt),
     'convmlp': Page('convmlp_s', '3 conv, max-pool', convmlp),
     'cyclemlp': Page('cyclemlp_b2', '7x7 conv', cyclemlp),
+    'gmlp': Page('gmlp_s16', '16x16 patches', gmlp),
     'hiremlp': Page('hiremlp_small', '7x7 conv', hiremlp),
     'mlpmixer': Page('mlpmixer_b16', '16x16 patches', mlpmixer),
+    'raftmlp': Page('raftmlp_m', '4x4, 8x8 patches', raftmlp),
+    'ramlp': Page('ramlp_tiny', '7x7 conv', ramlp),
+    'resmlp': Page('resmlp_s24', '16x16 patches', resmlp),
     'sparsemlp': Page('sparsemlp_b', '16x16 patches', sparsemlp),
     'swinmlp': Page('swinmlp_tiny_c24', '4x4 patches', swinmlp),
     'visionpermutator': Page('visionpermutator_s7', '7x7 patches', visionpermutator),

@@ -61,6 +61,8 @@ EXCEPTIONS = {
     ('Hire-MLP', 'UperNet', '80k'): (1.2e-4, 0.01, 'nothing'),
     ('Hire-MLP', 'UperNet', '160k'): (6e-5, 0.01, 'nothing'),
     ('ConvMLP', 'Classifier', '300 epochs'): (5e-4, 0.05, 'vectors'),
+    ('CMT', 'Classifier', '800 epochs'): (3.2e-3, 0.05, 'vectors'),
+    ('CMT', 'Classifier', '400 epochs'): (2.8e-3, 0.04, 'vectors'),
     ('Wave-MLP', 'Mask R-CNN', '3x'): PVT,
     ('Wave-MLP', 'Semantic FPN', '40k'): PVT,
 }
@@ -88,8 +90,23 @@ DROP_PATHS = {
     'MLP-Mixer': 0.1,
     'Vision Permutator': (0.1, 0.1, 0.2, 0.3),
     'Sparse-MLP': 0.1,
+    'ResMLP': 0.1,
+    'gMLP': 0.1,
+    'RaMLP': (0.2, 0.3, 0.4),
+    'RaftMLP': 0.1,
+    'CMT': (0.1, 0.08, 0.1, 0.25),
 }
-LENGTHS = {'1x': 12, '3x': 36, '300 epochs': 300, '40k': 40_000, '80k': 80_000, '160k': 160_000}
+LENGTHS = {
+    '1x': 12,
+    '3x': 36,
+    '300 epochs': 300,
+    '305 epochs': 305,
+    '400 epochs': 400,
+    '800 epochs': 800,
+    '40k': 40_000,
+    '80k': 80_000,
+    '160k': 160_000,
+}
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
 NORMS = (nn.LayerNorm, nn.GroupNorm, BATCH_NORM)
 
@@ -179,8 +196,11 @@ def test_recipe(name):
     channels = list(getattr(model.backbone, 'out_channels', config.get('channels')))
     if meta['Head'] == 'Classifier':
         last = len(model.backbone.strides) - 1
-        assert channels == [model.head.in_channels]
-        assert model.backbone.out_indices == (last,) and model.backbone.out_norms
+        assert [getattr(model.neck, 'out_channels', channels[0])] == [model.head.in_channels]
+        assert (
+            model.backbone.out_indices == (last,)
+            and bool(model.backbone.out_norms) is type(model.backbone).classifier_norm
+        )
     elif meta['Head'] == 'UperNet':
         auxiliary = model.auxiliary_head
         assert channels == list(model.decode_head.in_channels)

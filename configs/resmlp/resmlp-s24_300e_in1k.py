@@ -1,0 +1,4 @@
+# Same settings as for resmlp-s12.
+_base_ = 'resmlp-s12_300e_in1k.py'
+
+model = dict(backbone=dict(arch='s24', out_indices=(23,)))
