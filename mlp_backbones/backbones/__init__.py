@@ -14,6 +14,7 @@ from .mlpmixer import MLPMixer as MLPMixer
 from .raftmlp import RaftMLP as RaftMLP
 from .ramlp import RaMLP as RaMLP
 from .resmlp import ResMLP as ResMLP
+from .shiftvit import ShiftViT as ShiftViT
 from .sparsemlp import SparseMLP as SparseMLP
 from .swinmlp import SwinMLP as SwinMLP
 from .visionpermutator import VisionPermutator as VisionPermutator

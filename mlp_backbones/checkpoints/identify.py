@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..registry import FAMILIES
-from .key_maps import file_names, last_norm
+from .key_maps import file_names, last_norm, official_names
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,49 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
     """
     own = is_own(state)
     numbers = (int(n) for name in state for n in re.findall(r'\b\d{1,3}\b', name))
-    depth = min(1 + max(numbers, default=0), 99)
-    found: list[Identity] = []
+    depth = 1 if own else min(1 + max(numbers, default=0), 99)
+    found: list[tuple[int, int, Identity]] = []
     for family in FAMILIES:
-        if own:
-            kinds = {_kind(name) for possible in _possible_names(family, 1) for name in possible}
-            found.append(Identity(family, None, own, {name: name for name in state if _kind(name) in kinds}))
-            continue
         for possible in _possible_names(family, depth):
-            names = {name: official for name, official in possible.items() if official in state}
-            names |= last_norm(family, last_stage(names), state)
-            found.append(Identity(family, None, own, names))
-    best = max(found, key=lambda identity: len(identity.names))
+            names, lacking = _match_kinds(possible, state) if own else _match_published(family, possible, state)
+            if not own:
+                names |= last_norm(family, last_stage(names), state)
+            found.append((len(names), -lacking, Identity(family, None, own, names)))
+    # All names of one family may be among those of another.
+    best = max(found, key=lambda match: match[:2])[2]
     if not any(name.startswith('stages.') for name in best.names):
         return None
     body = {name: squeezed(state[given]) for name, given in best.names.items() if name.startswith('stages.')}
     arch = next((arch for arch in FAMILIES[best.family].variants if _body(best.family, arch) == body), None)
     return Identity(best.family, arch, own, best.names)
+
+
+def _match_kinds(possible: Iterable[str], state: Mapping[str, Tensor]) -> tuple[dict[str, str], int]:
+    """Find names of this package that differ from possible ones only in numbers, and count the kinds without one."""
+    kinds = {_kind(name) for name in possible}
+    names = {name: name for name in state if _kind(name) in kinds}
+    return names, len(kinds) - len({_kind(name) for name in names})
+
+
+def _match_published(
+    family: str, possible: Mapping[str, str], state: Mapping[str, Tensor]
+) -> tuple[dict[str, str], int]:
+    """Find published names, and count those that the stages and blocks found should have and lack."""
+    found = [name for name, given in possible.items() if given in state]
+    counts: dict[str, int] = {}
+    for place, number in (place for name in found for place in _places(name)):
+        counts[place] = max(counts.get(place, 0), number + 1)
+    wanted = [name for name in possible if all(number < counts.get(place, 0) for place, number in _places(name))]
+    # Where a tensor is published may depend on the number of blocks.
+    of_rules = callable(getattr(FAMILIES[family].published_names, 'rules', None))
+    published = official_names(family, wanted) if of_rules else {name: possible[name] for name in wanted}
+    names = {name: given for name, given in published.items() if given in state}
+    return names, len(wanted) - len(names)
+
+
+def _places(name: str) -> list[tuple[str, int]]:
+    """The lists of stages, blocks and output norms that a name passes through, each with the number in it."""
+    return [(name[: m.start(1)], int(m[1])) for m in re.finditer(r'\b(?:stages|blocks|out_norms)\.(\d+)\b', name)]
 
 
 def network_prefixes(names: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ from .norm import group_norm_gelu
 from .phases import on_phases
 from .position_bias import resize_position_bias
 from .regions import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
-from .shift import axial_linear, axial_shift, cycle_linear, cycle_shift
+from .shift import axial_linear, axial_shift, cycle_linear, cycle_shift, shift_channels
 from .tensors import (
     align_gradient,
     autocast_once,
@@ -54,6 +54,7 @@ __all__ = [
     'resize_position_bias',
     'scatter_dilated',
     'select_implementation',
+    'shift_channels',
     'spatial_shape',
     'sym_max',
     'unfold_regions',

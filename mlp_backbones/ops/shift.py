@@ -1,6 +1,8 @@
-"""Spatial shifts: each group of channels moves along one axis, zeros enter, and values that leave are lost."""
+"""Spatial shifts: each group of channels moves by offsets of its own; zeros enter, or values come round the border."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -9,8 +11,39 @@ from torch.nn import functional as F
 from .adjoint import apply_linear
 from .backends import select_implementation
 from .capture import fx_leaf, is_captured, is_transformed
+from .tensors import memory_format
 
-ChannelShifts = tuple[tuple[slice, int], ...]  # (channels, offset) pairs that cover every channel once
+# (channels, rows, columns): groups of channels that cover every channel once, and how far away each reads.
+ChannelShifts = Sequence[tuple[slice, int, int]]
+# Of more groups than these, one gather is faster than a copy of each.
+MAX_COPIES = 16
+
+
+@fx_leaf
+def shift_channels(x: Tensor, shifts: ChannelShifts, wrap: bool = False) -> Tensor:
+    """Let each group of channels read a number of rows and columns away.
+
+    ``y[:, c, p, q] = x[:, c, p + rows(c), q + columns(c)]``. Outside the map that is zero, or with ``wrap`` the value
+    that ``torch.roll`` has there. ShiftViT's shift, MS-MLP's roll and SpiralMLP's spiral differ only in their offsets.
+
+    Args:
+        x: ``[B, C, H, W]``, any memory format.
+        shifts: ``(channels, rows, columns)`` of each group; the groups cover every channel once.
+        wrap: read round the borders. Default False.
+
+    Returns:
+        ``[B, C, H, W]``, in the memory format of ``x`` outside of graphs.
+
+    Raises:
+        ValueError: if ``x`` is not 4-D, or the groups do not cover every channel once.
+    """
+    covered = [c for channels, _, _ in shifts for c in range(x.shape[1])[channels]] if x.ndim == 4 else []
+    if x.ndim != 4 or sorted(covered) != list(range(x.shape[1])):
+        raise ValueError(
+            f'shift_channels takes x of 4 dimensions [B, C, H, W] and groups that cover each of the C channels once; '
+            f'got x {list(x.shape)} and groups {[channels for channels, _, _ in shifts]}'
+        )
+    return _shift(x, shifts, wrap)
 
 
 @fx_leaf
@@ -36,7 +69,7 @@ def cycle_shift(x: Tensor, step_size: int, dim: int, dilation: int = 1) -> Tenso
         )
     half = step_size // 2
     offsets = (((r + half) % step_size - half) * dilation for r in range(step_size))
-    return _shift(x, tuple((slice(r, None, step_size), offset) for r, offset in enumerate(offsets)), dim)
+    return _shift(x, _along(dim, ((slice(r, None, step_size), offset) for r, offset in enumerate(offsets))))
 
 
 @fx_leaf
@@ -85,7 +118,7 @@ def axial_shift(x: Tensor, shift_size: int, dim: int, dilation: int = 1) -> Tens
         )
     width = -(-x.shape[1] // shift_size)
     shifts = ((slice(g * width, (g + 1) * width), (shift_size // 2 - g) * dilation) for g in range(shift_size))
-    return _shift(x, tuple(shifts), dim)
+    return _shift(x, _along(dim, shifts))
 
 
 @fx_leaf
@@ -113,37 +146,90 @@ def axial_linear(
     return F.conv2d(axial_shift(x, shift_size, dim, dilation), weight, bias)
 
 
-def _shift(x: Tensor, shifts: ChannelShifts, dim: int) -> Tensor:
+def _along(dim: int, offsets: Iterable[tuple[slice, int]]) -> ChannelShifts:
+    return tuple((channels, *_rows_and_columns(dim, offset)) for channels, offset in offsets)
+
+
+def _rows_and_columns(dim: int, offset: int) -> tuple[int, int]:
+    return (offset, 0) if dim == 2 else (0, offset)
+
+
+def _shift(x: Tensor, shifts: ChannelShifts, wrap: bool = False) -> Tensor:
     if is_captured() or is_transformed():
-        return _shift_traceable(x, shifts, dim)
-    back = tuple((channels, -offset) for channels, offset in shifts)
-    return apply_linear(x, partial(_copy_slices, shifts=shifts, dim=dim), partial(_copy_slices, shifts=back, dim=dim))
+        return _shift_traceable(x, shifts, wrap)
+    move = _copy_slices if len(shifts) <= MAX_COPIES else _gather
+    back = tuple((channels, -rows, -columns) for channels, rows, columns in shifts)
+    return apply_linear(x, partial(move, shifts=shifts, wrap=wrap), partial(move, shifts=back, wrap=wrap))
 
 
-def _copy_slices(x: Tensor, shifts: ChannelShifts, dim: int) -> Tensor:
+def _copy_slices(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
     y = torch.empty_like(x)
-    for channels, offset in shifts:
-        copy_shifted(x[:, channels], y[:, channels], dim, offset)
+    for channels, rows, columns in shifts:
+        _copy_moved(x[:, channels], y[:, channels], rows, columns, wrap)
     return y
 
 
 def copy_shifted(source: Tensor, target: Tensor, dim: int, offset: int) -> None:
     """``target[..., p] = source[..., p + offset]`` along ``dim``, zero outside; both have one shape."""
-    length = source.shape[dim]
-    offset = max(-length, min(offset, length))
-    gap, overlap = abs(offset), length - abs(offset)
-    target.narrow(dim, max(-offset, 0), overlap).copy_(source.narrow(dim, max(offset, 0), overlap))
-    target.narrow(dim, overlap if offset > 0 else 0, gap).zero_()
+    _copy_moved(source, target, *_rows_and_columns(dim, offset), wrap=False)
 
 
-def _shift_traceable(x: Tensor, shifts: ChannelShifts, dim: int) -> Tensor:
+def _copy_moved(source: Tensor, target: Tensor, rows: int, columns: int, wrap: bool) -> None:
+    runs = [list(_runs(source.shape[dim], offset, wrap)) for dim, offset in ((2, rows), (3, columns))]
+    for (top, to_top, height), (left, to_left, width) in product(*runs):
+        part = source.narrow(2, top, height).narrow(3, left, width)
+        target.narrow(2, to_top, height).narrow(3, to_left, width).copy_(part)
+    for dim, offset in () if wrap else ((2, rows), (3, columns)):
+        gap = min(abs(offset), source.shape[dim])
+        target.narrow(dim, source.shape[dim] - gap if offset > 0 else 0, gap).zero_()
+
+
+def _runs(length: int, offset: int, wrap: bool) -> Iterator[tuple[int, int, int]]:
+    """Yield (start in the source, start in the target, count) of neighbours that stay neighbours along one axis."""
+    if wrap:
+        offset = offset % max(length, 1)
+        yield offset, 0, length - offset
+        yield 0, length - offset, offset
+    elif abs(offset) < length:
+        yield max(offset, 0), max(-offset, 0), length - abs(offset)
+
+
+def _gather(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
+    """Read every value by its index, in one gather for all groups."""
+    offsets = torch.zeros(2, x.shape[1], dtype=torch.int64)
+    for channels, rows, columns in shifts:
+        offsets[:, channels] = torch.tensor([[rows], [columns]])
+    offsets = offsets.to(x.device)
+    height, width = x.shape[2:]
+    rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
+    rows, columns = offsets[0, :, None, None] + rows[:, None], offsets[1, :, None, None] + columns
+    if wrap:
+        index = rows % height * width + columns % width
+    else:
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        index = torch.where(inside, rows * width + columns, height * width)
+    # Zero is behind the last position.
+    if memory_format(x) == torch.channels_last:
+        flat = F.pad(x.permute(0, 2, 3, 1).flatten(1, 2), (0, 0, 0, 1))
+        index = index.permute(1, 2, 0).flatten(0, 1).expand(x.shape[0], -1, -1)
+        return flat.gather(1, index).unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    index = index.flatten(1).expand(x.shape[0], -1, -1)
+    return F.pad(x.flatten(2), (0, 1)).gather(2, index).unflatten(2, (height, width))
+
+
+def _shift_traceable(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
     """Compute the same with whole-tensor operators, which compilers fuse and exporters know; sizes stay open."""
-    max_offset = max(abs(offset) for _, offset in shifts)
-    padded = F.pad(x, (max_offset, max_offset) if dim == 3 else (0, 0, max_offset, max_offset))
+    if len(shifts) > MAX_COPIES or wrap:
+        return _gather(x, shifts, wrap)
+    max_rows, max_columns = (max(abs(shift[axis]) for shift in shifts) for axis in (1, 2))
+    padded = F.pad(x, (max_columns, max_columns, max_rows, max_rows))
     y = x
-    for channels, offset in shifts:
+    for channels, rows, columns in shifts:
         chosen = range(x.shape[1])[channels]
-        if offset and len(chosen):
+        if (rows or columns) and len(chosen):
             mask = torch.tensor([c in chosen for c in range(x.shape[1])], dtype=torch.bool, device=x.device)
-            y = torch.where(mask.view(-1, 1, 1), padded.narrow(dim, max_offset + offset, x.shape[dim]), y)
+            moved = padded
+            for dim, largest, offset in ((2, max_rows, rows), (3, max_columns, columns)):
+                moved = moved.narrow(dim, largest + offset, x.shape[dim]) if largest else moved
+            y = torch.where(mask.view(-1, 1, 1), moved, y)
     return y

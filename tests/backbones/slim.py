@@ -36,6 +36,7 @@ SMALL = dict(
     token_hidden=8,
     channel_experts=3,
     channel_hidden=8,
+    n_div=5,  # not a divisor of all widths
 )
 
 

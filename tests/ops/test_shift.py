@@ -1,10 +1,14 @@
+import re
+from itertools import product
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlp_backbones.ops import axial_shift, cycle_linear, cycle_shift
 from tests.ops.compiling import pretend_compiling
+from mlp_backbones.ops import axial_shift, cycle_linear, cycle_shift, memory_format, shift_channels
+from mlp_backbones.ops import shift as shift_module
 
 
 def cycle_linear_by_index(x, weight, bias, step_size, dim, dilation):
@@ -130,3 +134,55 @@ def test_the_form_for_compilers_and_exporters_is_the_same(size, steps, dim):
 def test_bad_input_of_the_axial_shift_is_named(shift_size, dilation, dim):
     with pytest.raises(ValueError, match=f'shift_size={shift_size}, dilation={dilation} and dim={dim}'):
         axial_shift(torch.zeros(1, 3, 4, 4), shift_size, dim, dilation)
+
+
+def shift_by_index(x, shifts, wrap):
+    """The operator's formula, one element at a time."""
+    batch, channels, height, width = x.shape
+    offset = {c: offsets for group, *offsets in shifts for c in range(channels)[group]}
+    values = []
+    for b, c, i, j in product(range(batch), range(channels), range(height), range(width)):
+        p, q = i + offset[c][0], j + offset[c][1]
+        inside = wrap or (0 <= p < height and 0 <= q < width)
+        values.append(x[b, c, p % height, q % width] if inside else 0 * x[0, 0, 0, 0])
+    return torch.stack(values).view(x.shape)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 2), st.integers(1, 6), st.integers(1, 4), st.integers(1, 4)),
+    offsets=st.lists(st.tuples(st.integers(-6, 6), st.integers(-6, 6)), min_size=1, max_size=20),
+    interleaved=st.booleans(),
+    wrap=st.booleans(),
+    layout=st.sampled_from([torch.contiguous_format, torch.channels_last]),
+)
+def test_shift_of_channels_is_the_formula_in_every_form(size, offsets, interleaved, wrap, layout):
+    """Copies of slices, one gather for many groups, and the form for graphs; groups may be empty."""
+    n = len(offsets)
+    width = -(-size[1] // n)
+    groups = [slice(i, None, n) if interleaved else slice(i * width, (i + 1) * width) for i in range(n)]
+    shifts = tuple((group, *offset) for group, offset in zip(groups, offsets, strict=True))
+    x = torch.randn(size, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    expected, direction = shift_by_index(x, shifts, wrap), torch.randn(size, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(expected, x, direction)
+    for copies, captured in ((20, False), (0, False), (20, True), (0, True)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(shift_module, 'MAX_COPIES', copies)
+            patch.setattr(shift_module, 'is_captured', lambda captured=captured: captured)
+            got = shift_channels(x, shifts, wrap)
+        assert torch.equal(got, expected)
+        assert captured or memory_format(got) == memory_format(x)
+        torch.testing.assert_close(torch.autograd.grad(got, x, direction)[0], gradient, rtol=1e-14, atol=1e-14)
+
+
+def test_rolls_are_those_of_torch():
+    x = torch.randn(2, 6, 5, 4)
+    rolled = shift_channels(x, ((slice(0, 2), -2, 0), (slice(2, 4), 0, 9), (slice(4, 6), 1, -1)), wrap=True)
+    parts = x[:, :2].roll(2, 2), x[:, 2:4].roll(-9, 3), x[:, 4:].roll((-1, 1), (2, 3))
+    assert torch.equal(rolled, torch.cat(parts, 1))
+
+
+@pytest.mark.parametrize('shape', [(3, 4, 4), (1, 3, 4, 4)])
+def test_groups_that_miss_a_channel_are_refused(shape):
+    with pytest.raises(ValueError, match=re.escape(f'got x {list(shape)} and groups [slice(0, 2, None)]')):
+        shift_channels(torch.zeros(shape), ((slice(0, 2), 0, 1),))
