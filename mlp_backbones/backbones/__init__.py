@@ -11,6 +11,7 @@ from .cyclemlp import CycleMLP as CycleMLP
 from .gmlp import GMLP as GMLP
 from .hiremlp import HireMLP as HireMLP
 from .mlpmixer import MLPMixer as MLPMixer
+from .msmlp import MSMLP as MSMLP
 from .raftmlp import RaftMLP as RaftMLP
 from .ramlp import RaMLP as RaMLP
 from .resmlp import ResMLP as ResMLP

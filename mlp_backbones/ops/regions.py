@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from ..compat import is_compiling, is_dynamo_compiling
 from .adjoint import apply_linear
 from .capture import fx_leaf, is_captured, is_transformed
-from .tensors import memory_format
+from .tensors import memory_format, wrap_index
 
 
 @fx_leaf
@@ -42,7 +42,7 @@ def fold_regions(x: Tensor, region_size: int, step: int, dim: int, neighbours_fi
     if _is_exporting():
         # Each side stays one symbol: reshaping would add conditions on it to the graph.
         starts = torch.arange(groups, device=x.device) * region_size - step
-        parts = [x.index_select(dim, _wrap(starts + k, length)) for k in range(region_size)]
+        parts = [x.index_select(dim, wrap_index(starts + k, length)) for k in range(region_size)]
         return torch.stack(parts, 1 if neighbours_first else 2).flatten(1, 2)
     if not (is_captured() or is_transformed()):
         layout = length, region_size, step, dim, neighbours_first
@@ -84,7 +84,7 @@ def unfold_regions(
         return apply_linear(x, partial(_unfold, layout=layout), partial(_unfold_adjoint, layout=layout))
     x = _split(x, region_size, neighbours_first)
     if _is_exporting():
-        index = _wrap(torch.arange(length, device=x.device) + step, length)
+        index = wrap_index(torch.arange(length, device=x.device) + step, length)
         neighbour, group = index % region_size, index // region_size
         x = x.movedim((2, dim + 1), (3, 4))[..., neighbour, group]
         return x.transpose(2, 3) if dim == 2 else x
@@ -244,11 +244,6 @@ def _mod_static(step: int, length: int) -> int:
 def _is_exporting() -> bool:
     # torch.compiler.is_exporting() is true in compilation, too.
     return is_compiling() and not is_dynamo_compiling()
-
-
-def _wrap(index: Tensor, length: int) -> Tensor:
-    # A tensor, as exporters refuse a remainder by a symbol.
-    return index % torch.scalar_tensor(length, dtype=index.dtype, device=index.device)
 
 
 def _check(name: str, x: Tensor, region_size: int, step: int, dim: int) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from .adjoint import apply_linear
 from .backends import select_implementation
 from .capture import fx_leaf, is_captured, is_transformed
-from .tensors import memory_format
+from .tensors import memory_format, wrap_index
 
 # (channels, rows, columns): groups of channels that cover every channel once, and how far away each reads.
 ChannelShifts = Sequence[tuple[slice, int, int]]
@@ -204,7 +204,7 @@ def _gather(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
     rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
     rows, columns = offsets[0, :, None, None] + rows[:, None], offsets[1, :, None, None] + columns
     if wrap:
-        index = rows % height * width + columns % width
+        index = wrap_index(rows, height) * width + wrap_index(columns, width)
     else:
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         index = torch.where(inside, rows * width + columns, height * width)

@@ -58,6 +58,12 @@ def spatial_shape(x: Tensor) -> Sequence[int]:
     return [int(side) for side in x.shape[2:]] if torch.jit.is_tracing() else x.shape[2:]
 
 
+def wrap_index(index: Tensor, length: int) -> Tensor:
+    """Return positions modulo a size, which may be a symbol of a traced graph."""
+    # A tensor, as exporters refuse a remainder by a symbol.
+    return index % torch.scalar_tensor(length, dtype=index.dtype, device=index.device)
+
+
 def sym_max(a: int, b: int) -> int:
     """Return the maximum of two sizes, which may be symbols of a traced graph."""
     # Dynamo supports max of symbols, but not torch.sym_max of numbers; exporters fix sizes at max.

@@ -54,8 +54,8 @@ def test_padding_is_part_of_the_image(family):
     """No mask hides it: a padded image gives what the same larger image would, and other numbers than alone."""
     net = slim(family).double().eval()
     for name, parameter in net.named_parameters():
-        if name.endswith('bias'):
-            nn.init.normal_(parameter, std=0.1)  # without them zeros stay zeros
+        if name.endswith(('bias', 'gamma')):
+            nn.init.normal_(parameter, std=0.1)  # without biases zeros stay zeros; layer scales begin near 0
     small = image(1, 3, 68, 68, dtype=torch.float64)  # not whole tiles of a fixed grid
     padded = nn.functional.pad(small, (0, 64, 0, 64))
     # RaftMLP's first output, patches of pixels, has zeros outside of the image anyway.

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import mlp_backbones as mb
+from mlp_backbones.backbones.msmlp import MixShift
 from mlp_backbones.backbones.swinmlp import WindowMixer
 from mlp_backbones.backbones.visionpermutator import PermuteMixer
 from mlp_backbones.layers import DropPath, LayerNorm2d, Mlp
@@ -52,6 +53,9 @@ MILLIONS = {
     'resmlp_s24': 30.0,
     'resmlp_s36': 44.7,
     'resmlp_b24': 129.1,
+    'msmlp_tiny': 28.7,
+    'msmlp_small': 50.3,
+    'msmlp_base': 88.7,
     'shiftvit_t': 28.6,
     'shiftvit_s': 50.3,
     'shiftvit_b': 89.0,
@@ -161,7 +165,7 @@ def test_convmlp_sees_padding_only_near_it():
 
 
 AS_TORCH = ('hiremlp_tiny', 'wavemlp_t_dw')
-EMBEDDINGS_AS_TORCH = ('cyclemlp_b1', 'swinmlp_tiny_c6', 'visionpermutator_s7')
+EMBEDDINGS_AS_TORCH = ('cyclemlp_b1', 'msmlp_tiny', 'swinmlp_tiny_c6', 'visionpermutator_s7')
 
 
 @pytest.mark.parametrize('name', ['asmlp_tiny', 'convmlp_s', 'mlpmixer_s32', *AS_TORCH, *EMBEDDINGS_AS_TORCH])
@@ -172,7 +176,7 @@ def test_initial_weights_of_every_kind_of_layer(name):
         if isinstance(module, nn.Conv2d):
             fan_in = module.weight[0].numel()
             fan_out = module.weight[:, 0].numel()
-            embeds = module.kernel_size != (1, 1)
+            embeds = module.kernel_size != (1, 1) or module.groups > 1
             if name == 'convmlp_s' and module not in in_mlps:
                 std, bias = (2 / fan_out) ** 0.5, 0
             elif name == 'mlpmixer_s32':
@@ -182,8 +186,9 @@ def test_initial_weights_of_every_kind_of_layer(name):
             else:
                 std, bias = 0.02, 0
             # Once in 2^24 numbers torch's trunc_normal_ draws its bound, -2.
-            assert module.weight[module.weight > -2].std().item() == pytest.approx(std, rel=0.1)
-            assert abs(module.weight.mean().item()) < 0.1 * std
+            few = 3 / module.weight.numel() ** 0.5  # a depth-wise 1x1 kernel has no more weights than channels
+            assert module.weight[module.weight > -2].std().item() == pytest.approx(std, rel=max(0.1, few))
+            assert abs(module.weight.mean().item()) < max(0.1, 5 / module.weight.numel() ** 0.5) * std
             if module.bias is not None:
                 assert module.bias.abs().max() <= bias and (bias == 0 or module.bias.any())
         elif isinstance(module, nn.Conv1d):
@@ -219,6 +224,8 @@ def test_initial_weights_of_every_kind_of_layer(name):
         ('MLPMixer', dict(out_indices=(0, 8)), r'out_indices=\(0, 8\) is not valid.*from 0 to 7'),
         ('VisionPermutator', dict(spatial_rule=None), 'spatial_rule=None is not valid'),
         ('SparseMLP', dict(auxiliary_weight=-1), 'auxiliary_weight=-1 is not valid'),
+        ('MSMLP', dict(mix_size=((1, 2),) * 4), r'mix_size=.* 4 tuples of odd integers'),
+        ('ShiftViT', dict(arch=dict(dims=DIMS, depths=DEPTHS, n_div=3)), r"arch\['n_div'\]=3 .* at least 4"),
     ],
 )
 def test_wrong_values_are_named(family, kwargs, words):
@@ -334,3 +341,29 @@ def test_spatial_rules_differ_where_the_size_is_not_native():
     nets[1].load_state_dict(nets[0].state_dict())
     assert torch.equal(nets[0](x[..., :16])[3], nets[1](x[..., :16])[3])
     assert not torch.allclose(nets[0](x)[3], nets[1](x)[3])
+
+
+def test_the_classifier_of_msmlp_averages_before_its_norm():
+    arch = slim_arch('MSMLP')
+    net = mb.build_classifier('MSMLP', arch=arch, num_classes=3).double().eval()
+    x = torch.randn(2, 3, 37, 50, dtype=torch.float64)
+    dense = mb.build_backbone('MSMLP', arch=arch, out_indices=(3,), out_norm=False).double().eval()
+    dense.load_state_dict(net.backbone.state_dict(), strict=False)
+    average = dense(x)[0].mean((2, 3))
+    norm = net.neck.norm
+    expected = net.head(nn.functional.layer_norm(average, average.shape[1:], norm.weight, norm.bias, 1e-6))
+    torch.testing.assert_close(net(x), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_groups_of_msmlp_with_fewer_channels_than_groups():
+    mixer = MixShift(3, (1, 3, 5, 7, 9))
+    assert mixer.dwconv_lr.widths == [1, 1, 1] and [conv.kernel_size for conv in mixer.dwconv_td] == [
+        (1, 1),
+        (3, 3),
+        (5, 5),
+    ]
+    x = torch.randn(1, 3, 6, 7)
+    rolled = [x[:, g : g + 1].roll(g - 2, dim) for dim in (3, 2) for g in range(3)]
+    convolutions = [*mixer.dwconv_lr, *mixer.dwconv_td]
+    parts = [conv(part) for conv, part in zip(convolutions, rolled, strict=True)]
+    torch.testing.assert_close(mixer(x), torch.cat(parts[:3], 1) + torch.cat(parts[3:], 1))

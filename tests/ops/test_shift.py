@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.ops.compiling import pretend_compiling
 from mlp_backbones.ops import axial_shift, cycle_linear, cycle_shift, memory_format, shift_channels
 from mlp_backbones.ops import shift as shift_module
+from tests.ops.compiling import pretend_compiling
 
 
 def cycle_linear_by_index(x, weight, bias, step_size, dim, dilation):
