@@ -25,7 +25,17 @@ def reference(name: str) -> dict:
 def reference_state(name: str) -> dict[str, torch.Tensor]:
     """The official state dict of a reference output, filled as its recipe says (float64)."""
     shapes = reference(name)['state_dict']
-    return {key: torch.from_numpy(np.asarray(recipe.tensor(key, shape))) for key, shape in shapes.items()}
+    state = {key: torch.from_numpy(np.asarray(recipe.tensor(key, shape))) for key, shape in shapes.items()}
+    return state | {key: spiral(shape[1] // 2) for key, shape in shapes.items() if key.endswith('fc_cross.offset')}
+
+
+def spiral(channels: int) -> torch.Tensor:
+    """SpiralMLP's offsets (row, column) of each channel, ``[1, 2 C, 1, 1]``: the recipe has the formula's."""
+    n = channels // 2
+    i = np.arange(channels) % n
+    amplitude = np.where(i <= n // 2, 14 * i / n, 14 - 14 * i / n)
+    offsets = np.stack([amplitude * np.cos(np.pi * i / 16), amplitude * np.sin(np.pi * i / 16)], 1)
+    return torch.from_numpy(np.round(offsets).reshape(1, -1, 1, 1))
 
 
 def default_signals() -> None:

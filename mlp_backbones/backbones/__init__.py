@@ -1,6 +1,7 @@
 """One file a family, which registers itself when it is imported here."""
 
 from ..registry import FAMILIES
+from .activemlp import ActiveMLP as ActiveMLP
 from .asmlp import ASMLP as ASMLP
 from .base import MLPBackbone
 from .builders import build_backbone, build_classifier, list_backbones
@@ -17,6 +18,7 @@ from .ramlp import RaMLP as RaMLP
 from .resmlp import ResMLP as ResMLP
 from .shiftvit import ShiftViT as ShiftViT
 from .sparsemlp import SparseMLP as SparseMLP
+from .spiralmlp import SpiralMLP as SpiralMLP
 from .swinmlp import SwinMLP as SwinMLP
 from .visionpermutator import VisionPermutator as VisionPermutator
 from .wavemlp import WaveMLP as WaveMLP

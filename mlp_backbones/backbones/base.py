@@ -75,15 +75,18 @@ class Stage(nn.Module):
     def run(self, x: Tensor, *shared: Tensor) -> Tensor:
         """Run the blocks, each on the result of the block before it and on what all of them share."""
         for block in self.blocks:
-            # Transforms take no checkpoints, and torch.fx would record none.
-            captured = is_transformed() or isinstance(x, torch.fx.Proxy)
-            if self.with_cp and torch.is_grad_enabled() and not captured:
-                # A compiled graph leaves the state of the block alone by itself, and takes no such contexts.
-                options: Any = {} if is_compiling() else dict(context_fn=partial(_checkpoint_contexts, block))
-                x = cast(Tensor, checkpoint(block, x, *shared, use_reentrant=False, **options))
-            else:
-                x = block(x, *shared)
+            x = self.run_block(block, x, *shared)
         return x
+
+    def run_block(self, block: nn.Module, x: Tensor, *others: Any) -> Tensor:
+        """Call a block, which is recomputed in the backward pass where ``with_cp`` asks for it."""
+        # Transforms take no checkpoints, and torch.fx would record none.
+        captured = is_transformed() or isinstance(x, torch.fx.Proxy)
+        if not self.with_cp or not torch.is_grad_enabled() or captured:
+            return block(x, *others)
+        # A compiled graph leaves the state of the block alone by itself, and takes no such contexts.
+        options: Any = {} if is_compiling() else dict(context_fn=partial(_checkpoint_contexts, block))
+        return cast(Tensor, checkpoint(block, x, *others, use_reentrant=False, **options))
 
 
 def _checkpoint_contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
@@ -198,6 +201,7 @@ class MLPBackbone(HubMixin, BaseModule, metaclass=CheckedCall):
 
     variants: ClassVar[dict[str, dict]]
     arch_defaults: ClassVar[dict] = {}
+    min_depth: ClassVar[int] = 1  # of a stage, in blocks
     renamed_arch_keys: ClassVar[dict[str, str]] = {}  # keys of saved configs, and their present names
     published_names: ClassVar[PublishedNames | None] = None  # None: no weights were published
     dilates: ClassVar[bool] = False  # whether output_stride may be set; a fixed grid cannot be dilated

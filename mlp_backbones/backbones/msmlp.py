@@ -160,4 +160,5 @@ class MSMLP(MLPBackbone):
         if isinstance(layer, Mlp):
             for linear in (layer.fc1, layer.fc2):
                 nn.init.trunc_normal_(linear.weight, std=0.02)
-                nn.init.zeros_(linear.bias)
+                if linear.bias is not None:
+                    nn.init.zeros_(linear.bias)

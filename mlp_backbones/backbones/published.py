@@ -19,12 +19,15 @@ class PublishedNames:
             ``head.``.
         linear: pattern of the published names of 1x1 convolutions that are stored as linear layers, ``[out, in]``.
             Default: matches none.
-        constants: pattern of the published names of tensors that follow from the architecture. Default: matches none.
+        constants: pattern of the published names of tensors that follow from the architecture, so that a file may lack
+            them. Default: matches none.
         make_constants: makes the constants that belong to a published tensor, from its name and the tensor. Default
             None.
         flat: whether the tensors are the whole file, rather than under its key ``model``. Default False.
         others: substitutions from the published names to those of another code, one sequence for each code. Default:
             there is no other.
+        optional: pattern of our names of tensors in the stem and stages that a published network may lack; they keep
+            their values then. Default: matches none.
     """
 
     rules: Sequence[Rule] | Callable[[list[str]], Sequence[Rule]]
@@ -33,6 +36,7 @@ class PublishedNames:
     make_constants: Callable[[str, Tensor], dict[str, Tensor]] | None = None
     flat: bool = False
     others: Sequence[Sequence[Rule]] = ()
+    optional: str = '$^'
 
 
 # Stages in a list `layers`, each with the downsampling at its end.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..errors import CheckpointError, printable
 from ..registry import FAMILIES
 from .identify import identify, is_own, label, squeezed
-from .key_maps import file_names, head_names, is_constant, last_norm
+from .key_maps import file_names, head_names, is_constant, is_optional, last_norm
 
 
 @dataclass
@@ -38,6 +38,10 @@ class Fit:
     def unexpected(self) -> tuple[str, ...]:
         used = {self.names[name] for name in self.tensors}
         return tuple(key for key in self.given if key not in used and not is_constant(self.family, key))
+
+    def follows(self, name: str) -> bool:
+        """Whether a tensor of the model follows from the architecture, so that a source may lack it."""
+        return is_constant(self.family, self.names[name])
 
 
 def family_of(module: object) -> str | None:
@@ -83,6 +87,11 @@ def _match_names(model: nn.Module, given: Mapping[str, Tensor], source: str) -> 
     names = {name: name for name in backbone.state_dict()}
     if not is_own(given):
         names = max(file_names(family, names), key=lambda names: sum(key in given for key in names.values()))
+        # A published classifier may have other names than the dense network.
+        found = identify(given) if any(key not in given for key in names.values()) else None
+        if found and found.family == family:
+            body = (n for n in found.names if n.startswith(('stem.', 'stages.')))
+            names |= {n: found.names[n] for n in body if n in names and names[n] not in given}
     last = len(backbone.strides) - 1
     if backbone.out_indices == (last,):
         names |= {name: key for name, key in last_norm(family, last, given).items() if name in names}
@@ -121,7 +130,8 @@ def _check_complete(model: nn.Module, fit: Fit, source: str) -> None:
     """Raise if the source lacks a part of the backbone body, or holds blocks that the model has no place for."""
     backbone: Any = getattr(model, 'backbone', model)
     body = [name for name in fit.names if name.removeprefix('backbone.').startswith(('stem.', 'stages.'))]
-    missing = [name for name in body if name not in fit.tensors]
+    may_lack = {n for n in body if fit.follows(n) or is_optional(fit.family, n.removeprefix('backbone.'))}
+    missing = [name for name in body if name not in fit.tensors and name not in may_lack]
     # A deeper variant of the same widths holds all that the model asks for, and more.
     unexpected = fit.unexpected
     blocks = _blocks(backbone, fit.given) if unexpected else ()

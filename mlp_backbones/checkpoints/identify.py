@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, product
 
 import torch
 from torch import Tensor
 
 from ..registry import FAMILIES
-from .key_maps import file_names, last_norm, official_names
+from .key_maps import file_names, is_constant, last_norm, official_names
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,8 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
     best = max(found, key=lambda match: match[:2])[2]
     if not any(name.startswith('stages.') for name in best.names):
         return None
-    body = {name: squeezed(state[given]) for name, given in best.names.items() if name.startswith('stages.')}
+    stages = {name: given for name, given in best.names.items() if name.startswith('stages.')}
+    body = {name: squeezed(state[given]) for name, given in stages.items() if not is_constant(best.family, name)}
     arch = next((arch for arch in FAMILIES[best.family].variants if _body(best.family, arch) == body), None)
     return Identity(best.family, arch, own, best.names)
 
@@ -158,12 +159,16 @@ def _possible_names(family: str, depth: int) -> list[dict[str, str]]:
     """Map names of this package to published names, for ``depth`` blocks in each stage; one map per set of parts and
     code."""
     possible: dict[frozenset[str], list[dict[str, str]]] = {}
-    for variant in FAMILIES[family].variants.values():
+    kind = FAMILIES[family]
+    # Without output norms a network may have other parts in the stem.
+    forms = (True, False) if getattr(kind.published_names, 'optional', '$^') != '$^' else (True,)
+    for variant, out_norm in product(kind.variants.values(), forms):
         # In a network of one scale every block is a stage.
         repeated = 'stages|out_norms' if 'depth' in variant else 'blocks'
-        depths = {k: 1 if isinstance(v, int) else (1,) * len(v) for k, v in variant.items() if 'depth' in k}
+        least = kind.min_depth
+        depths = {k: least if isinstance(v, int) else (least,) * len(v) for k, v in variant.items() if 'depth' in k}
         with torch.device('meta'):
-            names = FAMILIES[family](arch={**variant, **depths}, out_norm=True).state_dict()
+            names = kind(arch={**variant, **depths}, out_norm=out_norm).state_dict()
         if (parts := frozenset(names)) not in possible:
             found = [re.match(rf'(.*\b(?:{repeated})\.)0(\..*)', name) or name for name in names]
             numbered = ([m] if isinstance(m, str) else [f'{m[1]}{i}{m[2]}' for i in range(depth)] for m in found)
@@ -175,7 +180,8 @@ def _possible_names(family: str, depth: int) -> list[dict[str, str]]:
 def _body(family: str, arch: str) -> dict[str, tuple[int, ...]]:
     with torch.device('meta'):
         state = FAMILIES[family](arch=arch).state_dict()
-    return {name: squeezed(tensor) for name, tensor in state.items() if name.startswith('stages.')}
+    stages = {name: tensor for name, tensor in state.items() if name.startswith('stages.')}
+    return {name: squeezed(tensor) for name, tensor in stages.items() if not is_constant(family, name)}
 
 
 @lru_cache

@@ -87,6 +87,12 @@ def is_constant(family: str, official: str) -> bool:
     return published is not None and re.search(published.constants, official) is not None
 
 
+def is_optional(family: str, name: str) -> bool:
+    """Return whether published networks may lack a tensor of ours in the stem or stages."""
+    published = FAMILIES[family].published_names
+    return published is not None and re.search(published.optional, name) is not None
+
+
 def official_tensors(family: str, official: str, tensor: Tensor) -> dict[str, Tensor]:
     """Return a backbone's tensor as the published code stores it, with the constants that belong to it."""
     published = FAMILIES[family].published_names

@@ -87,7 +87,7 @@ def load_published(
     return LoadReport(
         source=source_name,
         loaded=tuple(fit.tensors),
-        missing=tuple(name for name in fit.names if name not in fit.tensors),
+        missing=tuple(name for name in fit.names if name not in fit.tensors and not fit.follows(name)),
         unexpected=fit.unexpected,
         reshaped=tuple(fit.reshaped),
         nonfinite=nonfinite,

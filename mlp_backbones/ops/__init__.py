@@ -9,7 +9,8 @@ from .norm import group_norm_gelu
 from .phases import on_phases
 from .position_bias import resize_position_bias
 from .regions import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
-from .shift import axial_linear, axial_shift, cycle_linear, cycle_shift, shift_channels
+from .sample import sample_along
+from .shift import ChannelShifts, axial_linear, axial_shift, cycle_linear, cycle_shift, shift_channels
 from .tensors import (
     align_gradient,
     autocast_once,
@@ -25,6 +26,7 @@ from .tensors import (
 
 __all__ = [
     'SPATIAL_RULES',
+    'ChannelShifts',
     'active_backends',
     'add_unfolded',
     'align_gradient',
@@ -52,6 +54,7 @@ __all__ = [
     'pad_to_least',
     'pad_to_multiple',
     'resize_position_bias',
+    'sample_along',
     'scatter_dilated',
     'select_implementation',
     'shift_channels',

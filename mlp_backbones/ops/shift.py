@@ -196,18 +196,19 @@ def _runs(length: int, offset: int, wrap: bool) -> Iterator[tuple[int, int, int]
 
 def _gather(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
     """Read every value by its index, in one gather for all groups."""
-    offsets = torch.zeros(2, x.shape[1], dtype=torch.int64)
+    offsets = [(0, 0)] * x.shape[1]
     for channels, rows, columns in shifts:
-        offsets[:, channels] = torch.tensor([[rows], [columns]])
-    offsets = offsets.to(x.device)
+        for c in range(x.shape[1])[channels]:
+            offsets[c] = rows, columns
+    below, right = torch.tensor(offsets, dtype=torch.int64, device=x.device).T.unflatten(1, (-1, 1, 1))
     height, width = x.shape[2:]
-    rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
-    rows, columns = offsets[0, :, None, None] + rows[:, None], offsets[1, :, None, None] + columns
+    row = below + torch.arange(height, device=x.device)[:, None]
+    column = right + torch.arange(width, device=x.device)
     if wrap:
-        index = wrap_index(rows, height) * width + wrap_index(columns, width)
+        index = wrap_index(row, height) * width + wrap_index(column, width)
     else:
-        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        index = torch.where(inside, rows * width + columns, height * width)
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        index = torch.where(inside, row * width + column, height * width)
     # Zero is behind the last position.
     if memory_format(x) == torch.channels_last:
         flat = F.pad(x.permute(0, 2, 3, 1).flatten(1, 2), (0, 0, 0, 1))
@@ -221,7 +222,7 @@ def _shift_traceable(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
     """Compute the same with whole-tensor operators, which compilers fuse and exporters know; sizes stay open."""
     if len(shifts) > MAX_COPIES or wrap:
         return _gather(x, shifts, wrap)
-    max_rows, max_columns = (max(abs(shift[axis]) for shift in shifts) for axis in (1, 2))
+    max_rows, max_columns = max(abs(rows) for _, rows, _ in shifts), max(abs(columns) for _, _, columns in shifts)
     padded = F.pad(x, (max_columns, max_columns, max_rows, max_rows))
     y = x
     for channels, rows, columns in shifts:

@@ -36,6 +36,7 @@ SMALL = dict(
     token_hidden=8,
     channel_experts=3,
     channel_hidden=8,
+    share_sizes=(2, 4, 4, 5),
     n_div=5,  # not a divisor of all widths
 )
 
@@ -49,6 +50,8 @@ def slim_arch(family: str) -> dict:
         return small[-len(value) :] if isinstance(value, tuple) else small
 
     arch = {key: shrink(key, value) for key, value in (kind.arch_defaults | next(iter(kind.variants.values()))).items()}
+    if 'depths' in arch:
+        arch['depths'] = tuple(max(depth, kind.min_depth) for depth in arch['depths'])
     return {**arch, 'depths': (2, 2)} if family == 'SparseMLP' else arch
 
 

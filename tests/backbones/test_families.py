@@ -53,6 +53,11 @@ MILLIONS = {
     'resmlp_s24': 30.0,
     'resmlp_s36': 44.7,
     'resmlp_b24': 129.1,
+    'activemlp_xtiny': 15.3,
+    'activemlp_tiny': 27.2,
+    'activemlp_small': 38.6,
+    'activemlp_base': 52.2,
+    'activemlp_large': 76.2,
     'msmlp_tiny': 28.7,
     'msmlp_small': 50.3,
     'msmlp_base': 88.7,
@@ -62,6 +67,11 @@ MILLIONS = {
     'shiftvit_t_light': 19.6,
     'shiftvit_s_light': 33.8,
     'shiftvit_b_light': 59.7,
+    'spiralmlp_b1': 13.9,
+    'spiralmlp_b2': 24.5,
+    'spiralmlp_b3': 34.4,
+    'spiralmlp_b4': 46.0,
+    'spiralmlp_b5': 68.9,
     'swinmlp_tiny_c6': 22.7,
     'swinmlp_tiny_c12': 21.2,
     'swinmlp_tiny_c24': 20.4,
@@ -225,6 +235,19 @@ def test_initial_weights_of_every_kind_of_layer(name):
         ('VisionPermutator', dict(spatial_rule=None), 'spatial_rule=None is not valid'),
         ('SparseMLP', dict(auxiliary_weight=-1), 'auxiliary_weight=-1 is not valid'),
         ('MSMLP', dict(mix_size=((1, 2),) * 4), r'mix_size=.* 4 tuples of odd integers'),
+        ('MSMLP', dict(gap_before_final_norm=1), 'gap_before_final_norm=1 is not valid'),
+        (
+            'ActiveMLP',
+            dict(arch=dict(dims=DIMS, depths=(2, 2, 1, 2))),
+            'at least 2 blocks in each stage; stage 2 has 1',
+        ),
+        (
+            'ActiveMLP',
+            dict(arch=dict(dims=(7, 8, 8, 8), depths=(2, 2, 2, 2))),
+            'whose share_sizes divide dims; stage 0',
+        ),
+        ('SpiralMLP', dict(dropout=1), 'dropout=1 is not valid'),
+        ('SpiralMLP', dict(stem_norm='LN'), "stem_norm='LN' is not valid"),
         ('ShiftViT', dict(arch=dict(dims=DIMS, depths=DEPTHS, n_div=3)), r"arch\['n_div'\]=3 .* at least 4"),
     ],
 )
@@ -367,3 +390,26 @@ def test_groups_of_msmlp_with_fewer_channels_than_groups():
     convolutions = [*mixer.dwconv_lr, *mixer.dwconv_td]
     parts = [conv(part) for conv, part in zip(convolutions, rolled, strict=True)]
     torch.testing.assert_close(mixer(x), torch.cat(parts[:3], 1) + torch.cat(parts[3:], 1))
+
+
+def test_blocks_of_activemlp_that_make_offsets():
+    net = mb.build_backbone('ActiveMLP', arch='tiny')
+    makes = [[block.offset_layer is not None for block in stage.blocks] for stage in net.stages]
+    assert [[j for j, made in enumerate(stage) if made] for stage in makes] == [[0], [0], [0, 2, 4, 6, 8], [0]]
+    with torch.device('meta'):
+        net = mb.build_backbone('ActiveMLP', arch='base')
+    makes = [[j for j, block in enumerate(stage.blocks) if block.offset_layer is not None] for stage in net.stages]
+    assert makes == [[0], [0, 6], [0, 6, 12, 18, 24], [0]]
+    assert net.stages[3].blocks[0].offset_layer[1].out_channels == 2 * 512 // 8
+
+
+def test_blocks_of_activemlp_between_share_the_last_offsets():
+    arch = slim_arch('ActiveMLP') | dict(depths=(4, 2, 2, 2), interval=3)
+    net = mb.build_backbone('ActiveMLP', arch=arch, out_indices=(0,)).eval()
+    seen, made = [], []
+    for block in net.stages[0].blocks:
+        block.mixer.register_forward_pre_hook(lambda _, args: seen.append(args[1]))
+        if block.offset_layer is not None:
+            block.offset_layer.register_forward_hook(lambda module, args, output: made.append(output))
+    net(torch.randn(1, 3, 32, 32))
+    assert len(made) == 1 and all(offsets is made[0] for offsets in seen) and len(seen) == 4

@@ -25,8 +25,9 @@ def slim(family, **kwargs):
     Hire-MLP's rolls, Swin-MLP's shifts its windows."""
     arch = slim_arch(family)
     if len(arch.get('depths', ())) > 2:
-        first = 2 if family in ('HireMLP', 'SwinMLP') else 1
-        arch['depths'] = (first, 1, 1, 1)[: len(arch['depths'])]
+        least = FAMILIES[family].min_depth
+        first = 2 if family in ('HireMLP', 'SwinMLP') else least
+        arch['depths'] = (first, *[least] * 3)[: len(arch['depths'])]
         kwargs['out_indices'] = (0, 1)
     return FAMILIES[family](arch, **kwargs)
 
@@ -82,10 +83,11 @@ def test_compiles_to_machine_code(family):
         mixer._forward_pre_hooks.clear()
         torch.compiler.reset()
         compiled = torch.compile(mixer, fullgraph=True)
+        for pair in zip(*inputs, strict=True):
+            sides = [dim for dim, sizes in enumerate(zip(*(t.shape for t in pair), strict=True)) if len({*sizes}) > 1]
+            for tensor in pair:
+                torch._dynamo.mark_dynamic(tensor, sides)
         for args in inputs:
-            torch._dynamo.mark_dynamic(args[0], 2)
-            for bias in args[1:]:
-                torch._dynamo.mark_dynamic(bias, (1, 2))
             torch.testing.assert_close(compiled(*args), mixer(*args), rtol=1e-4, atol=1e-4)
 
 
