@@ -37,8 +37,8 @@ def shift_channels(x: Tensor, shifts: ChannelShifts, wrap: bool = False) -> Tens
     Raises:
         ValueError: if ``x`` is not 4-D, or the groups do not cover every channel once.
     """
-    covered = [c for channels, _, _ in shifts for c in range(x.shape[1])[channels]] if x.ndim == 4 else []
-    if x.ndim != 4 or sorted(covered) != list(range(x.shape[1])):
+    every = range(int(x.shape[1])) if x.ndim == 4 else range(0)
+    if x.ndim != 4 or sorted(c for channels, _, _ in shifts for c in every[channels]) != list(every):
         raise ValueError(
             f'shift_channels takes x of 4 dimensions [B, C, H, W] and groups that cover each of the C channels once; '
             f'got x {list(x.shape)} and groups {[channels for channels, _, _ in shifts]}'
@@ -196,9 +196,10 @@ def _runs(length: int, offset: int, wrap: bool) -> Iterator[tuple[int, int, int]
 
 def _gather(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
     """Read every value by its index, in one gather for all groups."""
-    offsets = [(0, 0)] * x.shape[1]
+    every = range(int(x.shape[1]))
+    offsets = [(0, 0)] * len(every)
     for channels, rows, columns in shifts:
-        for c in range(x.shape[1])[channels]:
+        for c in every[channels]:
             offsets[c] = rows, columns
     below, right = torch.tensor(offsets, dtype=torch.int64, device=x.device).T.unflatten(1, (-1, 1, 1))
     height, width = x.shape[2:]
