@@ -52,10 +52,14 @@ def identify(state: Mapping[str, Tensor]) -> Identity | None:
     depth = 1 if own else min(1 + max(numbers, default=0), 99)
     found: list[tuple[int, int, Identity]] = []
     for family in FAMILIES:
-        for possible in _possible_names(family, depth):
-            names, lacking = _match_kinds(possible, state) if own else _match_published(family, possible, state)
-            if not own:
-                names |= last_norm(family, last_stage(names), state)
+        networks = _possible_names(family, depth)
+        if own:
+            names, lacking = _match_kinds(chain.from_iterable(networks), state)
+            found.append((len(names), -lacking, Identity(family, None, own, names)))
+            continue
+        for possible in networks:
+            names, lacking = _match_published(family, possible, state)
+            names |= last_norm(family, last_stage(names), state)
             found.append((len(names), -lacking, Identity(family, None, own, names)))
     # All names of one family may be among those of another.
     best = max(found, key=lambda match: match[:2])[2]

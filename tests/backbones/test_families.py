@@ -235,7 +235,6 @@ def test_initial_weights_of_every_kind_of_layer(name):
         ('VisionPermutator', dict(spatial_rule=None), 'spatial_rule=None is not valid'),
         ('SparseMLP', dict(auxiliary_weight=-1), 'auxiliary_weight=-1 is not valid'),
         ('MSMLP', dict(mix_size=((1, 2),) * 4), r'mix_size=.* 4 tuples of odd integers'),
-        ('MSMLP', dict(gap_before_final_norm=1), 'gap_before_final_norm=1 is not valid'),
         (
             'ActiveMLP',
             dict(arch=dict(dims=DIMS, depths=(2, 2, 1, 2))),
