@@ -109,7 +109,7 @@ def test_the_source_distribution_holds_the_repository_and_its_tests_run(built):
     assert source - made == {name for name in clone if '.egg-info/' not in name}
     environment = dict(cwd=built / 'unpacked', PYTHONPATH=str(built / 'unpacked'))
     command = ('-m', 'pytest', '-p', 'no:cacheprovider')
-    golden = 'tests/backbones/test_goldens.py::test_published_network[cyclemlp_b1_dense-plain]'
+    golden = 'tests/backbones/test_references.py::test_published_network[cyclemlp_b1_dense-plain]'
     succeed(
         *command, 'tests/test_architecture.py', 'tests/configs/test_recipes.py::test_metafile', golden, **environment
     )

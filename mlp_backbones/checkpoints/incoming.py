@@ -15,8 +15,8 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from ..errors import CheckpointError
 from .fit import family_of, fit_to, other_head_name
-from .identify import Identity, identify, label, network_prefixes
-from .key_maps import is_constant
+from .identify import Identity, classifier_names, identify, label, network_prefixes
+from .key_maps import head_names, is_constant
 from .state_dict import below, file_tensors, list_names, unwrap
 
 # An attribute of a backbone during a load: the prefix under which a module above has already looked for it.
@@ -97,6 +97,9 @@ def _convert(
         converted |= {place + name: tensor for name, tensor in fit.tensors.items()}
         used |= {network + fit.names[name] for name in fit.tensors}
         used |= {network + name for name in inside if is_constant(fit.family, name)}
+        heads = _classifier(fit.family, place.removesuffix('backbone.'), inside, targets)
+        converted |= {name: inside[key] for name, key in heads.items()}
+        used |= {network + key for key in heads.values()}
         shifts.append(_outer(network, place))
         print_log(
             f'{len(fit.tensors)} tensors of {networks[network]}, '
@@ -111,6 +114,20 @@ def _convert(
     for name in [name for name in state if nested or name in tensors]:
         del state[name]
     state.update(rest | converted)
+
+
+def _classifier(
+    family: str, holder: str, inside: Mapping[str, Tensor], targets: Mapping[str, Tensor]
+) -> dict[str, str]:
+    """The names in a model of what a published classifier has after its backbone, to those in the file."""
+    ours = classifier_names(family)
+    names = [name for name in (*ours, *map(other_head_name, ours)) if holder + name in targets]
+    found = head_names(family, names, inside)
+    return {
+        holder + name: key
+        for name, key in found.items()
+        if key in inside and inside[key].shape == targets[holder + name].shape
+    }
 
 
 def _nearest(place: str, networks: Mapping[str, Identity]) -> str | None:
