@@ -1,5 +1,5 @@
 # Semantic FPN as in PVT's released code: 40,000 iterations of 32 images (8 GPUs x 4), weight decay on all parameters,
-# no warm-up, no gradient clipping.
+# no warm-up, no gradient clipping. The test is that of ConvMLP's and Hire-MLP's released configs.
 _base_ = ['models/semfpn.py', 'datasets/ade20k.py', 'schedules/mmseg_iterations.py']
 
 model = dict(decode_head=dict(num_classes=150))

@@ -7,8 +7,10 @@ model = dict(
     head=dict(in_channels=512),
 )
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
-param_scheduler = _base_.param_scheduler
-param_scheduler[0].update(start_factor=2e-3)  # 1e-6
+# The released code starts the warm-up at 1e-4, its default, and trains for 10 more epochs at the last learning rate.
+train_cfg = dict(max_epochs=310)
+param_scheduler = [*_base_.param_scheduler, dict(type='ConstantLR', factor=1.0, by_epoch=True, begin=300, end=310)]
+param_scheduler[0].update(start_factor=0.2)
 # timm's average, with decay 0.99996, also averages the statistics of BatchNorm.
 custom_hooks = [dict(type='EMAHook', momentum=4e-5, update_buffers=True, priority='ABOVE_NORMAL')]
 test_pipeline = _base_.test_pipeline

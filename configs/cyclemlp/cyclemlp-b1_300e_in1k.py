@@ -1,4 +1,5 @@
 # CycleMLP-B1 on ImageNet-1K: DeiT's recipe, from which the released main.py comes, and therefore repeated augmentation.
+# Its datasets.py tests at crop ratio 0.875, and does not read the ratios of the model files (0.9 for B1 to B3).
 _base_ = '../_base_/imagenet_300e_warmup5.py'
 
 model = dict(
@@ -6,7 +7,3 @@ model = dict(
     head=dict(in_channels=512),
 )
 train_dataloader = dict(sampler=dict(type='RepeatAugSampler'))
-test_pipeline = _base_.test_pipeline
-test_pipeline[1].update(scale=248)  # crop ratio 0.9
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

@@ -1,6 +1,6 @@
 # Mask R-CNN, Hire-MLP-T, COCO, 1x. No published result. No detection code of Hire-MLP was released and its settings
-# could not be read: this config uses the 1x recipe of PVT and CycleMLP. SyncBN in the backbone and its drop path are
-# those of the released segmentation code.
+# could not be read: this config uses the 1x recipe of PVT and CycleMLP. PVT's own Mask R-CNN configs have 2e-4:
+# optim_wrapper.optimizer.lr=2e-4. SyncBN in the backbone and its drop path are those of the released segmentation code.
 _base_ = ['../_base_/backbones/hiremlp_tiny.py', '../_base_/mask_rcnn_1x_coco.py']
 
 model = dict(

@@ -4,7 +4,7 @@ _base_ = 'retinanet_hiremlp-t_fpn_1x_coco.py'
 
 model = dict(
     backbone=dict(
-        arch='large', drop_path_rate=0.3, init_cfg=dict(checkpoint='work_dirs/hiremlp-l_300e_in1k/epoch_300.pth')
+        arch='large', drop_path_rate=0.3, init_cfg=dict(checkpoint='work_dirs/hiremlp-l_300e_in1k/epoch_310.pth')
     ),
     neck=dict(in_channels=[192, 384, 768]),
 )

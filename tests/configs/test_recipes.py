@@ -87,6 +87,7 @@ DROP_PATHS = {
     'Swin-MLP Mask R-CNN': 0.2,
     'Swin-MLP UperNet': 0.3,
     'Swin-MLP Classifier': (0.2, 0.2, 0.2, 0.5),
+    'MLP-Mixer Mask R-CNN': 0.0,
     'MLP-Mixer': 0.1,
     'Vision Permutator': (0.1, 0.1, 0.2, 0.3),
     'Sparse-MLP': 0.1,
@@ -236,12 +237,14 @@ def test_recipe(name):
         assert config.model.backbone.get('drop_path_rate', 0.0) == expected
     assert meta['Batch Size'] == config.auto_scale_lr.base_batch_size == 8 * config.train_dataloader.batch_size
     length = config.train_cfg.get('max_epochs') or config.train_cfg.max_iters
-    assert length == config.param_scheduler[-1].end == LENGTHS[meta['Schedule']]
+    assert length == config.param_scheduler[-1].end == meta.get('Epochs', LENGTHS[meta['Schedule']])
     scales = str(config.train_dataloader.dataset.pipeline)
     assert ('RandomChoiceResize' in scales) == (meta['Training Data'] == 'COCO' and meta['Scales'] == 'multi')
 
     key = (entry['In Collection'], meta['Head'], meta['Schedule'])
     lr, weight_decay, spared = EXCEPTIONS.get(key, SCHEDULES[meta['Head'], meta['Scales']])
+    if meta['Head'] == 'Classifier':
+        lr *= meta['Batch Size'] / 1024
     with DefaultScope.overwrite_default_scope(config.default_scope):
         optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
     assert type(optimizer) is torch.optim.AdamW
@@ -328,9 +331,11 @@ def run_pipeline(config, pipeline, picture):
         ('mask-rcnn_cyclemlp-b2_fpn_1x_coco', (800, 1067), (800, 1067)),
         ('cascade-mask-rcnn_asmlp-t_fpn_giou-4conv1fc_ms-3x_coco', None, (800, 1067)),
         ('semfpn_cyclemlp-b1_40k_ade20k-512x512', (512, 512), (512, 704)),
+        ('semfpn_asmlp-t_40k_ade20k-512x512', (512, 512), (512, 704)),
         ('upernet_hiremlp-s_80k_ade20k-512x512', (512, 512), (512, 683)),
         ('asmlp-t_300e_in1k', (224, 224), (224, 224)),
         ('convmlp-s_300e_in1k', (224, 224), (224, 224)),
+        ('wavemlp-t_300e_in1k', (224, 224), (224, 224)),
         ('swinmlp-tiny-c6_300e_in1k', (256, 256), (256, 256)),
     ],
 )
@@ -349,23 +354,6 @@ def test_pipelines(name, train, test, picture):
             # Half of the images keep their shape; the others are crops of 384 to 600 pixels a side.
             assert 0 < sum(abs(w / h - 4 / 3) < 0.01 for h, w in sizes) < len(sizes)
     assert config.test_dataloader == config.val_dataloader
-
-
-def test_crop_ratio_repeated_augmentation_and_moving_average_on_imagenet():
-    names = [name for name, model in MODELS_BY_NAME.items() if model['Metadata']['Head'] == 'Classifier']
-    assert len(names) == 36
-    for name in names:
-        config = Config.fromfile(CONFIGS[name])
-        side = 256 if name.startswith('swinmlp-tiny') else 224
-        deit = name.startswith(('cyclemlp', 'hiremlp', 'wavemlp'))
-        whole = name.startswith(('cyclemlp-b4', 'cyclemlp-b5', 'wavemlp-b'))
-        ratio = 0.9 if (deit and not whole) or name.startswith('convmlp') else 0.875
-        _, resize, crop, _ = config.val_dataloader.dataset.pipeline
-        assert (resize.scale, crop.crop_size) == (int(side / ratio), side)
-        assert config.train_dataloader.dataset.pipeline[1].scale == side
-        assert config.train_dataloader.sampler.type == ('RepeatAugSampler' if deit else 'DefaultSampler')
-        averages = [hook.momentum for hook in config.get('custom_hooks', []) if hook.type == 'EMAHook']
-        assert averages == ([4e-5] if name.startswith(('convmlp', 'wavemlp')) else [])
 
 
 def test_matched_networks_have_the_same_multiply_adds():

@@ -8,6 +8,6 @@ backbone = dict(
     spatial_rule='resize',
     init_cfg=dict(
         type='Pretrained',
-        checkpoint='work_dirs/visionpermutator-s14_300e_in1k/epoch_300.pth',
+        checkpoint='work_dirs/visionpermutator-s14_300e_in1k/epoch_310.pth',
     ),
 )

@@ -6,3 +6,5 @@ optim_wrapper = dict(
     optimizer=dict(_delete_=True, type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(custom_keys=dict(norm=dict(decay_mult=0.0))),
 )
+# Each process draws its own augmentations, regions and drop path.
+randomness = dict(diff_rank_seed=True)
