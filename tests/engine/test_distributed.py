@@ -126,6 +126,18 @@ def test_two_processes_have_the_loss_curve_of_one(folder):
         torch.testing.assert_close(ends[1][name], weights, rtol=1e-3, atol=1e-4)
 
 
+def test_processes_draw_random_numbers_of_their_own_where_the_config_says_so(folder):
+    """As the recipes do: apart in all iterations of all epochs."""
+    same = [records(folder / 'two', rank)[:, 2] for rank in (0, 1)]
+    # Each epoch begins alike; after that the recorder draws more in one process.
+    assert (same[0][::8] == same[1][::8]).all()
+    options = f'{HALF} train_cfg.val_interval=9 randomness.diff_rank_seed=True'
+    finish(start(TWO.replace('--work-dir two', '--work-dir apart').replace(HALF, options), folder))
+    apart = np.concatenate([records(folder / 'apart', rank)[:, 2] for rank in (0, 1)])
+    # mmengine adds the rank to the seed, and the loop begins each epoch anew: no number may come twice.
+    assert len({*apart}) == len(apart) == 2 * len(same[0])
+
+
 def test_gloo_takes_the_place_of_nccl_and_says_so_once(folder):
     output = (folder / 'two.log').read_text()
     assert output.count('torch sees no GPU: 2 processes on CPUs, which talk through gloo') == 1
