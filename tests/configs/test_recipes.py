@@ -88,6 +88,7 @@ DROP_PATHS = {
     'Swin-MLP UperNet': 0.3,
     'Swin-MLP Classifier': (0.2, 0.2, 0.2, 0.5),
     'MLP-Mixer Mask R-CNN': 0.0,
+    'MLP-Mixer Semantic FPN': 0.0,
     'MLP-Mixer': 0.1,
     'Vision Permutator': (0.1, 0.1, 0.2, 0.3),
     'Sparse-MLP': 0.1,
