@@ -4,3 +4,5 @@ _base_ = [
     'schedules/swin_3x.py',
     'mmdet::_base_/default_runtime.py',
 ]
+
+default_hooks = dict(checkpoint=dict(save_best='coco/bbox_mAP'))

@@ -23,7 +23,7 @@ test_dataloader = loader
 train_cfg = dict(by_epoch=True, max_epochs=300, val_interval=5)
 val_cfg = dict()
 test_cfg = dict()
-default_hooks = dict(checkpoint=dict(interval=5, max_keep_ckpts=3))
+default_hooks = dict(checkpoint=dict(interval=5, max_keep_ckpts=3, save_best='accuracy/top1'))
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),

@@ -7,3 +7,4 @@ _base_ = [
 # RetinaNet reads strides 8 to 32: the backbone gives no other output, whose norm would get no gradient (an error in
 # distributed training).
 model = dict(neck=dict(start_level=0))
+default_hooks = dict(checkpoint=dict(save_best='coco/bbox_mAP'))

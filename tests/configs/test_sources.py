@@ -12,6 +12,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 from torch import nn
 
+from mlp_backbones.engine.hooks.checkpoint import KeepingCheckpointHook
 from tests.conftest import ROOT
 
 RECIPES = {
@@ -47,6 +48,8 @@ SOURCES = {
     'mlpmixer': (1024, 1e-3, 20, 1e-6, 300, 0.875, 'bicubic', False, None),
     'sparsemlp': (1024, 1e-3, 20, 1e-6, 300, 0.875, 'bicubic', False, None),
 }
+# What each library's metric reports first.
+BEST = dict(mmdet='coco/bbox_mAP', mmseg='mIoU', mmpretrain='accuracy/top1')
 # Semantic FPN that tests at sides of multiples of 32: segmentation/configs/_base_/datasets/ade20k.py of whai362/PVT.
 # The released configs of ConvMLP and Hire-MLP, and RaftMLP's of MLP-Mixer, do not.
 MULTIPLES = {'AS-MLP', 'CycleMLP', 'Wave-MLP'}
@@ -140,12 +143,15 @@ def test_semantic_fpn_tests_at_the_sizes_of_its_source(name):
 
 
 @pytest.mark.slow
-def test_processes_draw_apart_and_paths_of_weights_are_of_the_last_epoch():
+def test_processes_draw_apart_the_best_is_kept_and_paths_of_weights_are_of_the_last_epoch():
     last = {name: RECIPES[name]['Metadata'].get('Epochs', 300) for name in IMAGENET}
     trained_first = 0
     for name in RECIPES:
         config = resolve(name)
         assert config.randomness.diff_rank_seed and config.randomness.get('seed') is None, name
+        # Not mmengine's name of the library's hook, but the one that tools/train.py puts there.
+        hook = KeepingCheckpointHook(**{k: v for k, v in config.default_hooks.checkpoint.items() if k != 'type'})
+        assert (hook.key_indicators, hook.rules) == ([BEST[config.default_scope]], ['greater'])
         path = Path((config.model.backbone.get('init_cfg') or {}).get('checkpoint', ''))
         if path.parts[:1] == ('work_dirs',):
             assert path.name == f'epoch_{last[path.parent.name]}.pth'

@@ -3,7 +3,7 @@ _base_ = '../mmseg_runtime.py'
 
 default_hooks = dict(
     logger=dict(log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=16000),
+    checkpoint=dict(by_epoch=False, interval=16000, save_best='mIoU'),
 )
 log_processor = dict(by_epoch=False)
 val_cfg = dict(type='ValLoop')
