@@ -244,7 +244,7 @@ def test_recipe(name):
 
     key = (entry['In Collection'], meta['Head'], meta['Schedule'])
     lr, weight_decay, spared = EXCEPTIONS.get(key, SCHEDULES[meta['Head'], meta['Scales']])
-    if meta['Head'] == 'Classifier':
+    if meta['Head'] == 'Classifier' and key not in EXCEPTIONS:
         lr *= meta['Batch Size'] / 1024
     with DefaultScope.overwrite_default_scope(config.default_scope):
         optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
