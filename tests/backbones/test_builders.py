@@ -13,7 +13,8 @@ def test_list():
 
 def test_list_by_pattern():
     assert mb.list_backbones('cycle*') == [f'cyclemlp_b{i}' for i in range(1, 6)]
-    assert mb.list_backbones('*_tiny') == ['asmlp_tiny', 'hiremlp_tiny']
+    tiny = [name for name in mb.list_backbones() if name.endswith('_tiny')]
+    assert {'asmlp_tiny', 'hiremlp_tiny'} <= {*tiny} and mb.list_backbones('*_tiny') == tiny
     assert mb.list_backbones('resnet*') == [] and mb.list_backbones('*') == mb.list_backbones()
 
 
@@ -22,7 +23,8 @@ def test_every_name_of_the_list_builds():
         for name in mb.list_backbones():
             net = mb.build_backbone(name)
             assert len(net.out_channels) == len(net.out_strides) == 4
-            if not name.startswith(('mlpmixer', 'sparsemlp', 'visionpermutator')):
+            of_one_scale = 'depth' in net.arch  # a count of blocks, not one for each stage
+            if not of_one_scale and not name.startswith(('sparsemlp', 'visionpermutator')):
                 assert net.out_strides == (4, 8, 16, 32)
 
 
@@ -40,10 +42,10 @@ def test_backbone_and_classifier():
         (
             'CycelMLP',
             dict(arch='b1'),
-            r"unknown backbone 'CycelMLP', did you mean 'CycleMLP'\? There are: .*ASMLP, ConvMLP, .*WaveMLP, .*asmlp_t",
+            r"unknown backbone 'CycelMLP', did you mean 'CycleMLP'\? There are: .*ASMLP, .*WaveMLP, .*asmlp_t",
         ),
         ('cyclemlp_b9', {}, r"unknown backbone 'cyclemlp_b9', did you mean 'cyclemlp_b\d'\?"),
-        ('zzz', {}, r"unknown backbone 'zzz'\. There are: .*ASMLP, ConvMLP, CycleMLP"),
+        ('zzz', {}, r"unknown backbone 'zzz'\. There are: .*ASMLP, .*ConvMLP, CycleMLP"),
         (
             'CycleMLP',
             dict(arch='B1'),
