@@ -6,7 +6,7 @@ import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from .apis import zoo
+from .apis import swap, zoo
 from .errors import UserError
 from .recipes import recipes_folder
 
@@ -22,6 +22,7 @@ def main() -> None:
         parser = argparse.ArgumentParser(prog=PROGRAM, description='Train, test and use the backbones.')
         commands = parser.add_subparsers(metavar='COMMAND', required=True)
         zoo.add_arguments(commands.add_parser('zoo', help='Print every config with its known results, as tables.'))
+        swap.add_arguments(commands.add_parser('swap', help='Put a backbone into a config of another library.'))
         for name, path in tools.items():
             commands.add_parser(name, help=ast.get_docstring(ast.parse(path.read_text())))
         args = parser.parse_args()

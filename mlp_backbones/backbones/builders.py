@@ -45,7 +45,7 @@ def build_backbone(name: str, pretrained: bool | str = False, **kwargs: Any) -> 
         ValueError: if there is no such family or arch; the sentence names all there are, and the nearest one.
         CheckpointError: if the weights were not published, cannot be fetched, or do not fit.
     """
-    family, kwargs = _resolve(name, kwargs)
+    family, kwargs = resolve(name, kwargs)
     source = _weights_of(family, kwargs, pretrained)
     net = family(**kwargs)
     return _load(net, source)
@@ -70,7 +70,7 @@ def build_classifier(name: str, num_classes: int = 1000, pretrained: bool | str 
     for key in ('out_indices', 'out_norm'):
         if key in kwargs:
             raise ValueError(f'{key}={kwargs[key]!r} is not valid: a classifier uses the last stage with its norm')
-    family, kwargs = _resolve(name, kwargs)
+    family, kwargs = resolve(name, kwargs)
     last = len(family.stage_strides(resolve_arch(family, kwargs['arch'])[1])) - 1
     source = _weights_of(family, kwargs, pretrained)
     return _load(
@@ -105,7 +105,7 @@ def _load(net: T, source: str | None) -> T:
     return net
 
 
-def _resolve(name: str, kwargs: dict) -> tuple[type[MLPBackbone], dict]:
+def resolve(name: str, kwargs: dict) -> tuple[type[MLPBackbone], dict]:
     if name in FAMILIES:
         check_call(FAMILIES[name], (), kwargs)
         return FAMILIES[name], kwargs

@@ -10,6 +10,7 @@ from .neck import GlobalAverage, Neck
 from .norm import GroupNorm1, LayerNorm2d, build_norm
 from .plain import is_plain
 from .position_linear import PositionLinear
+from .pyramid import RescalePyramid
 from .split_attention import SplitAttention
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     'PatchEmbed',
     'PatchMerging',
     'PositionLinear',
+    'RescalePyramid',
     'SplitAttention',
     'build_norm',
     'fold_norm_after',

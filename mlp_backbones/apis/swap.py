@@ -1,0 +1,358 @@
+"""Put a backbone of this package into a config of mmdet, mmseg or mmpretrain."""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from ..backbones import FAMILIES, MLPBackbone, build_backbone
+from ..backbones.builders import resolve
+from ..checkpoints import CheckpointError
+from ..engine.nodes import dicts, type_name
+from ..errors import UserError, printable
+from ..files import write_text
+from .config import import_libraries, library, load_config
+from .edits import Edits, Place, plain
+from .nearest import LEFT_OUT, nearest_recipe, paper_optimizer, published_weights
+from .seams import PYRAMIDS, Level, Unplaced, backbone_place, find_readers, match, neck_nodes, write
+from .stock import find_config
+from .trial import dry_run, probe_backbone
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+RECIPES = ('keep', 'paper')
+# What all published weights of these families, and the recipes of this package, are trained with: RGB, ImageNet.
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+LAYER_DECAY = 'mlp_backbones.LayerDecayOptimWrapperConstructor'
+
+
+@dataclass
+class Swap:
+    """A config with another backbone.
+
+    Attributes:
+        config: the new config.
+        edits: what changed, and why.
+        notes: what a user should know.
+        base: expression for ``_base_``, or '' where only a path inherits.
+        path: of the old config.
+        heading: first comment of the new file.
+    """
+
+    config: Config
+    edits: Edits
+    base: str
+    path: Path
+    heading: str
+    notes: list[str] = field(default_factory=list)
+
+    def text(self, folder: str | Path | None = None) -> str:
+        """The new config as the text of a file that inherits from the old one.
+
+        Args:
+            folder: that the file will be in. Default None: any; a base that only a path names is then absolute.
+        """
+        base = self.base
+        if not base:
+            path = self.path.resolve()
+            base = repr(path.as_posix() if folder is None else _relative(path, Path(folder).resolve()))
+        return self.edits.text(base, self.heading)
+
+
+def swap_backbone(
+    config: str | Path | Config, backbone: str, weights: str | None = None, recipe: str = 'keep', try_it: bool = True
+) -> Swap:
+    """Put a backbone of this package into a config, at every place that holds a width or level of the old one.
+
+    The old backbone is built to learn its outputs. Outputs that nothing reads are left out, and stages behind the last
+    one that is read are not built. A network of one scale gets a :class:`.RescalePyramid` where several are read.
+
+    Args:
+        config: a config, its path, ``LIBRARY::FOLDER/NAME.py``, or its bare name in this package or in an installed
+            library.
+        backbone: a variant, as :func:`.list_backbones` has it, e.g. ``'cyclemlp_b2'``.
+        weights: a checkpoint's file or address, or 'none'. Default None: the published weights, where there are any.
+        recipe: 'keep' leaves the optimizer as it is; 'paper' takes optimizer, exceptions from weight decay, clipping
+            and drop path of this package's nearest recipe, with the rate scaled to the batch. Default 'keep'.
+        try_it: whether to take one training step and predict once with the result, on the CPU. Default True.
+
+    Returns:
+        The new config, what changed, and notes.
+
+    Raises:
+        UserError: if there is no such config or backbone, a place cannot be rewritten, or the trial fails; the sentence
+            names the place.
+        CheckpointError: if the file of ``weights`` does not fit.
+    """
+    if recipe not in RECIPES:
+        raise UserError(f'recipe={recipe!r} is not valid: give one of {", ".join(RECIPES)}')
+    try:
+        family, options = resolve(backbone, {})
+        arch = options['arch']
+    except (KeyError, ValueError) as error:
+        raise UserError(str(error) if isinstance(error, ValueError) else f'{backbone!r} names no arch') from error
+    if isinstance(config, Config):
+        path, base = Path(config.filename or 'config.py'), ''
+    else:
+        path, base = find_config(str(config), CONFIGS)
+        config = load_config(str(path), CONFIGS)
+        config.pop('provenance')
+    import_libraries(config)
+    scope = library(config)
+    init_default_scope(scope)
+    if not config.get('model'):
+        raise UserError(f'{path.name} has no model')
+    edits = Edits(config)
+    try:
+        result = Swap(edits.config, edits, base, path, f'{path.stem} with {backbone} as its backbone.')
+        stage = _Swapper(edits, family, arch, scope, result.notes)
+        stage.place_backbone(weights, recipe)
+        stage.normalise(weights)
+        stage.optimise(recipe)
+        stage.forget_weights()
+    except Unplaced as error:
+        raise UserError(f'{path.name} cannot take {backbone}: {error}') from error
+    if try_it:
+        _prove(result, load_weights=weights is not None and Path(weights).is_file())
+    return result
+
+
+class _Swapper:
+    """The parts of a swap, which share what is known of the old and the new backbone."""
+
+    def __init__(self, edits: Edits, family: type[MLPBackbone], arch: str, scope: str, notes: list[str]):
+        self.edits = edits
+        self.model = edits.old.model
+        self.family, self.arch, self.scope, self.notes = family, arch, scope, notes
+        self.recipe = nearest_recipe(edits.old, family.__name__, arch, CONFIGS)
+
+    def place_backbone(self, weights: str | None, recipe: str) -> None:
+        place = backbone_place(self.model)
+        old_node = self.edits.get(place)
+        levels = probe_backbone(old_node, self.scope)
+        with torch.device('meta'):
+            new = build_backbone(self.family.__name__, arch=self.arch)
+        strides, channels = list(new.strides), new.stage_channels()
+        rising = all(a < b for a, b in zip(strides, strides[1:], strict=False))
+        exact = self.scope == 'mmdet'
+
+        necks = neck_nodes(self.model)
+        one_stride = len(levels) > 1 and len({level.stride for level in levels}) == 1 and levels[0].stride is not None
+        skip_neck = rising and one_stride and len(necks) == 1 and type_name(necks[0][1]) in PYRAMIDS
+        if skip_neck:
+            width = necks[0][1][PYRAMIDS[type_name(necks[0][1])]]
+            levels = [Level(width, level.stride) for level in levels]
+        readers = find_readers(self.model, levels, skip_neck)
+        read = sorted({i for reader in readers for i in reader.levels})
+        scales = None
+        if rising:
+            stages = match(levels, strides, exact)
+            stages = [stages[i] for i in read]
+        else:
+            stages = [max(len(strides) * (k + 1) // len(read), 1) - 1 for k in range(len(read))]
+            wanted = [levels[i].stride for i in read]
+            ratios = [strides[stage] / stride if stride else 1.0 for stage, stride in zip(stages, wanted, strict=True)]
+            flat = all(0.7 < ratio < 1.5 for ratio in ratios)
+            if any(ratio != 1 for ratio in ratios) and not (flat and not exact) and (len(read) > 1 or exact):
+                scales = ratios
+        out_indices = tuple(sorted(set(stages)))
+        position = {i: out_indices.index(stage) for i, stage in zip(read, stages, strict=True)}
+        widths = {i: channels[stage] for i, stage in zip(read, stages, strict=True)}
+
+        node = self._backbone_node(out_indices, weights, recipe)
+        shown = ', '.join(f'{strides[i]:g}' for i in out_indices)
+        why = f'in place of {type_name(old_node)}; outputs of stride {shown} and width ' + ', '.join(
+            str(channels[i]) for i in out_indices
+        )
+        self.edits.set(place, node, why)
+        self._note_strides(levels, read, strides, stages, scales)
+        if skip_neck:
+            self.edits.set(('model', 'neck'), None, 'the new backbone has several scales, which the neck made of one')
+        write(self.edits, readers, widths, position)
+        self._add_necks(levels, [channels[i] for i in out_indices], scales)
+        if self.family.__name__ == 'SparseMLP':
+            hooks = [*plain(self.edits.get(('custom_hooks',)) or []), dict(type='mlp_backbones.AuxiliaryLossHook')]
+            self.edits.set(('custom_hooks',), hooks, "adds the experts' auxiliary loss")
+
+    def _backbone_node(self, out_indices: tuple[int, ...], weights: str | None, recipe: str) -> dict:
+        name = self.family.__name__
+        node: dict[str, Any] = dict(type=f'mlp_backbones.{name}', arch=self.arch, out_indices=out_indices)
+        options = plain(self.recipe.model.backbone) if self.recipe else {}
+        if str(options.get('type', '')).rpartition('.')[2] == name:
+            node |= {key: value for key, value in options.items() if key not in LEFT_OUT}
+        if 'spatial_rule' in signature(self.family.__init__).parameters and self.scope != 'mmpretrain':
+            node['spatial_rule'] = 'resize'
+        if self.scope == 'mmpretrain' and signature(self.family.__init__).parameters.get('out_norm') is not None:
+            node['out_norm'] = True
+        if recipe == 'paper':
+            node['drop_path_rate'] = options.get('drop_path_rate', 0.0)
+        address = published_weights(name, self.arch, CONFIGS) if weights is None else weights
+        if address and weights != 'none':
+            node['init_cfg'] = dict(type='Pretrained', checkpoint=address)
+        elif weights is None:
+            self.notes.append(
+                f'no published weights are linked for {name} {self.arch}: it starts from random weights; give a file '
+                f'with --weights'
+            )
+        return node
+
+    def _note_strides(
+        self,
+        levels: Sequence[Level],
+        read: Sequence[int],
+        strides: Sequence[float],
+        stages: Sequence[int],
+        scales: Sequence[float] | None,
+    ) -> None:
+        old = [levels[i].stride for i in read]
+        new = [strides[stage] for stage in stages]
+        if scales is None and None not in old and old != new:
+            self.notes.append(
+                'what reads the outputs gets maps of other strides: '
+                + ', '.join(f'{b:g} in place of {a:g}' for a, b in zip(old, new, strict=True) if a != b)
+            )
+
+    def _add_necks(self, levels: Sequence[Level], channels: list[int], scales: Sequence[float] | None) -> None:
+        added: list[dict] = []
+        why = ''
+        if scales:
+            added.append(dict(type='mlp_backbones.RescalePyramid', in_channels=channels, scales=list(scales)))
+            why = 'brings maps of one scale to the strides that are read'
+        pooled = any('Pooling' in type_name(node) for _, node in neck_nodes(self.model))
+        if levels[-1].stride is None and not pooled:
+            added.append(dict(type='mmpretrain.GlobalAveragePooling'))
+            why = 'the head reads a vector, which the old backbone gave'
+        if added:
+            neck = plain(self.edits.get(('model', 'neck'))) or []
+            necks = [*added, *(neck if isinstance(neck, list) else [neck])]
+            self.edits.set(('model', 'neck'), necks if len(necks) > 1 else necks[0], why)
+
+    def normalise(self, weights: str | None) -> None:
+        place: Place = ('model', 'data_preprocessor') if 'data_preprocessor' in self.model else ('data_preprocessor',)
+        node = self.edits.get(place)
+        order = 'to_rgb' if self.scope == 'mmpretrain' else 'bgr_to_rgb'
+        if node is None or weights == 'none':
+            return
+        old = (list(node.get('mean') or []), list(node.get('std') or []), bool(node.get(order)))
+        if old != (MEAN, STD, True):
+            why = 'images as the weights saw them in training'
+            for key, value in (('mean', MEAN), ('std', STD), (order, True)):
+                self.edits.set((*place, key), value, why)
+            if node.get('rgb_to_bgr'):
+                self.edits.set((*place, 'rgb_to_bgr'), False, why)
+            shown = f'mean {old[0]}, std {old[1]}, {"RGB" if old[2] else "BGR"}' if old[0] else 'no normalisation'
+            self.notes.append(
+                f'the old config has {shown}; images are now normalised as ImageNet weights need it: mean {MEAN}, '
+                f'std {STD}, RGB'
+            )
+
+    def optimise(self, recipe: str) -> None:
+        wrapper = self.edits.get(('optim_wrapper',))
+        if recipe == 'paper':
+            if self.recipe is None:
+                raise UserError(f'--recipe paper: {CONFIGS} has no recipe for a config of {self.scope}')
+            name = Path(self.recipe.filename).stem
+            new, scaled = paper_optimizer(self.edits.old, self.recipe)
+            self.edits.set(('optim_wrapper',), new, f'of {name}; {scaled}')
+            self.notes.append('the number of epochs and the schedule of the learning rate are those of the old config')
+        elif wrapper:
+            decay = (wrapper.get('paramwise_cfg') or {}).get('decay_rate')
+            if decay is not None and str(wrapper.get('constructor', '')).rpartition('.')[2].startswith('L'):
+                why = 'layer decay for the new backbone, at the rate of the old one'
+                self.edits.set(('optim_wrapper', 'constructor'), LAYER_DECAY, why)
+                self.edits.set(('optim_wrapper', 'paramwise_cfg'), dict(layer_decay_rate=decay), why)
+            optimizer = wrapper.get('optimizer') or {}
+            if type_name(optimizer) == 'SGD':
+                self.notes.append(
+                    f'the optimizer remains SGD with lr={optimizer.get("lr")}; vision MLPs are trained with AdamW: '
+                    f'`--recipe paper` sets it'
+                )
+
+    def forget_weights(self) -> None:
+        for place in (('model', 'pretrained'), ('load_from',)):
+            if self.edits.get(place):
+                self.edits.set(place, None, 'weights of the old network')
+        if 'Pretrained' in map(type_name, dicts(self.model.get('init_cfg'))):
+            self.edits.set(('model', 'init_cfg'), None, 'weights of the old network')
+
+
+def _prove(result: Swap, load_weights: bool) -> None:
+    """Read the text back, compare it with the edited config, and try it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, 'new.py')
+        path.write_text(result.text())
+        read = Config.fromfile(path)
+    for key in {place[0] for place, *_ in result.edits.changes()}:
+        if plain(read.get(key)) != plain(result.config.get(key)):
+            raise UserError(f'{result.path.name}: {key} cannot be changed in a config that inherits from this one')
+    read.pop('provenance', None)
+    try:
+        model, idle = dry_run(read, load_weights)
+    except CheckpointError:
+        raise
+    except UserError as error:
+        left = _left_over(result)
+        hint = f'; places that still hold a width of the old backbone: {", ".join(left)}' if left else ''
+        raise UserError(f'{result.path.name} cannot take the new backbone: in the dry run, {error}{hint}') from error
+    if idle:
+        raise UserError(
+            f'{result.path.name} cannot take the new backbone: {len(idle)} of its parameters get no gradient, as nothing '
+            f'reads them: {", ".join(idle[:3])}'
+        )
+    names = [name for name, _ in model.named_parameters()]
+    paramwise = (result.config.get('optim_wrapper') or {}).get('paramwise_cfg') or {}
+    unused = [key for key in paramwise.get('custom_keys', {}) if not any(key in name for name in names)]
+    if unused:
+        result.notes.append(f'paramwise_cfg names no parameter of the new network with {", ".join(unused)}')
+
+
+def _left_over(result: Swap) -> list[str]:
+    model = result.config.model
+    old = {v for node in dicts(result.edits.old.model) for v in [node.get('in_channels')] if isinstance(v, int)}
+    return [
+        f'{type_name(node)}.in_channels={node["in_channels"]}'
+        for node in dicts(model)
+        if isinstance(node.get('in_channels'), int) and node['in_channels'] in old and node['in_channels'] >= 512
+    ]
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return path.relative_to(folder, walk_up=True).as_posix()  # type: ignore[call-arg]
+    except (TypeError, ValueError):
+        import os
+
+        return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``python -m mlp_backbones swap``."""
+    parser.add_argument('config', help='a path, LIBRARY::FOLDER/NAME.py, or the name of a config')
+    parser.add_argument('backbone', help='e.g. cyclemlp_b2')
+    parser.add_argument(
+        '--weights', metavar='FILE|URL|none', help='of the backbone (default: the published ones, where there are any)'
+    )
+    parser.add_argument('--recipe', choices=RECIPES, default='keep', help='whose optimizer (default: keep)')
+    parser.add_argument('-o', '--output', type=Path, help='file to write (default: NAME_BACKBONE.py in this folder)')
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Swap, print what changes, and write the new config."""
+    result = swap_backbone(args.config, args.backbone, args.weights, args.recipe)
+    output = args.output or Path(f'{result.path.stem}_{args.backbone}.py')
+    if args.output is None and output.exists():
+        raise UserError(f'{printable(output)} exists: name the file to write with -o')
+    if output.resolve() == result.path.resolve():
+        raise UserError(f'{printable(output)} is the old config, from which the new one inherits: give another -o')
+    write_text(output, result.text(output.parent))
+    print(result.edits.diff())
+    for note in result.notes:
+        print(f'note: {note}')
+    print(f'a training step and a prediction succeeded; written to {output}')

@@ -1,0 +1,207 @@
+"""One training step and one prediction with random images, which show that a config works."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import pseudo_collate
+from mmengine.logging import MessageHub
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, init_default_scope
+from mmengine.structures import InstanceData, PixelData
+from torch import Tensor, nn
+
+from ..engine.nodes import dicts, type_name
+from ..errors import UserError
+from .config import build_model, library
+from .explain import explain
+from .seams import Level
+
+TRAIN_SIZE = {'mmpretrain': (96, 96)}  # (H, W) in pixels, by library
+DEFAULT_SIZE = (128, 160)
+ODD_SIZE = (117, 91)
+PROBE_SIZE = 224
+
+
+def probe_backbone(node: dict, scope: str) -> list[Level]:
+    """Learn the outputs of a backbone: on the meta device where it can be built there, else with a random image.
+
+    Args:
+        node: config of the backbone.
+        scope: library in which its type is looked up.
+
+    Raises:
+        UserError: if it cannot be built or run, or gives something else than maps or vectors.
+    """
+    node = {key: value for key, value in node.items() if key not in ('init_cfg', 'pretrained', 'frozen_stages')}
+    side = node.get('img_size', PROBE_SIZE)
+    size = tuple(side) if isinstance(side, (list, tuple)) else (side, side)
+    outputs: Any = None
+    for device in ('meta', 'cpu'):
+        try:
+            with _quiet(), torch.device(device), torch.no_grad():
+                backbone = MODELS.build(ConfigDict(node, _scope_=node.get('_scope_', scope)))
+                backbone.eval()
+                outputs = backbone(torch.zeros(1, node.get('in_channels', 3) or 3, *size))
+            break
+        except Exception as error:
+            # Some operators and some constructors do not run on the meta device; on the CPU, all must.
+            if device == 'cpu':
+                raise UserError(f'the old backbone {type_name(node)} does not run: {explain(error)}') from error
+    outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+    if not all(isinstance(output, Tensor) and output.ndim in (2, 4) and len(output) == 1 for output in outputs):
+        raise UserError(
+            f'the old backbone {type_name(node)} gives tokens or nested outputs, and the new one gives maps: what reads '
+            f'them cannot read maps'
+        )
+    return [Level(x.shape[1], round(size[0] / x.shape[2]) if x.ndim == 4 else None) for x in outputs]
+
+
+def dry_run(config: Config, load_weights: bool = False) -> tuple[nn.Module, list[str]]:
+    """Build the model of a config, take one training step and predict for an image of an odd size, on the CPU.
+
+    Args:
+        config: stays as it is.
+        load_weights: whether the backbone loads the file that its ``init_cfg`` names. Default False.
+
+    Returns:
+        The model, and the names of its backbone's parameters that got no gradient.
+
+    Raises:
+        UserError: if any of it fails, or a loss is not finite.
+    """
+    config = _small(deepcopy(config))
+    scope = library(config)
+    with _quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = build_model(config)
+        backbone: Any = model.backbone if hasattr(model, 'backbone') else model.image_encoder[0]
+        if load_weights:
+            backbone.init_weights()
+        init_default_scope(scope)
+        step = 'a training step'
+        try:
+            wrapper = build_optim_wrapper(model, config.optim_wrapper) if 'optim_wrapper' in config else None
+            model.train()
+            for key in ('iter', 'epoch'):
+                MessageHub.get_current_instance().update_info(key, 0)
+                MessageHub.get_current_instance().update_info(f'max_{key}s', 1)
+            size = TRAIN_SIZE.get(scope, DEFAULT_SIZE)
+            samples = [_sample(config, size, seed) for seed in range(2)]
+            data = model.data_preprocessor(pseudo_collate(samples), True)
+            losses = model(**data, mode='loss')
+            loss = model.parse_losses(losses)[0]
+            if not loss.isfinite():
+                raise UserError(f'the loss is {loss.item()} in the first step: the config does not train')
+            loss.backward()
+            idle = [n for n, p in backbone.named_parameters() if p.requires_grad and p.grad is None]
+            if wrapper is not None:
+                wrapper.step()
+            step = f'a prediction for an image of {ODD_SIZE[0]} x {ODD_SIZE[1]} pixels'
+            model.eval()
+            with torch.no_grad():
+                model.test_step(pseudo_collate([_sample(config, ODD_SIZE, 2)]))
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f'{step} fails: {explain(error)}') from error
+    return model, idle
+
+
+def _small(config: Config) -> Config:
+    """A config for small images on a CPU: padding to fixed sizes, mixed precision and data sets are left out."""
+    for owner in (config, config.model):
+        preprocessor = owner.get('data_preprocessor')
+        if preprocessor:
+            for key in ('size', 'batch_augments'):
+                if key in preprocessor and library(config) != 'mmpretrain':
+                    preprocessor.pop(key)
+            if preprocessor.get('test_cfg') and 'size' in preprocessor.test_cfg:
+                preprocessor.test_cfg = dict(size_divisor=32)
+            if type_name(preprocessor) == 'SegDataPreProcessor' and 'size_divisor' not in preprocessor:
+                preprocessor.size_divisor = 32
+    wrapper = config.get('optim_wrapper')
+    if wrapper and type_name(wrapper).startswith('Amp'):
+        wrapper.type = 'OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fp16'):
+            wrapper.pop(key, None)
+    if 'prototype' in config.model:
+        # One vector for each image of a gallery.
+        config.model.prototype = torch.rand(4, config.model.head.in_channels)
+    return config
+
+
+def _sample(config: Config, size: tuple[int, int], seed: int) -> dict:
+    """A random image with its truth, as the data pipelines of a library give it."""
+    generator = torch.Generator().manual_seed(seed)
+    image = torch.randint(256, (3, *size), generator=generator, dtype=torch.uint8)
+    make = dict(mmdet=_detection, mmseg=_segmentation, mmpretrain=_classification).get(library(config))
+    if make is None:
+        raise UserError(f'a config of {library(config)!r} cannot be tried: there is no random data for this library')
+    return dict(inputs=image, data_samples=make(config, size, generator))
+
+
+def _classification(config: Config, size: tuple[int, int], generator: torch.Generator) -> Any:
+    from mmpretrain.structures import DataSample
+
+    label = torch.randint(_classes(config), (1,), generator=generator)
+    return DataSample(metainfo=dict(img_shape=size, ori_shape=size)).set_gt_label(label)
+
+
+def _segmentation(config: Config, size: tuple[int, int], generator: torch.Generator) -> Any:
+    from mmseg.structures import SegDataSample
+
+    meta = dict(img_shape=size, ori_shape=size, pad_shape=size, scale_factor=(1.0, 1.0), flip=False, reduce_zero_label=False)
+    sample = SegDataSample(metainfo=meta)
+    labels = torch.randint(_classes(config), (1, *(side // 16 + 1 for side in size)), generator=generator)
+    labels = labels.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, : size[0], : size[1]]
+    sample.gt_sem_seg = PixelData(data=labels.clone())
+    return sample
+
+
+def _detection(config: Config, size: tuple[int, int], generator: torch.Generator) -> Any:
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
+
+    height, width = size
+    meta: dict = dict(img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size, scale_factor=(1.0, 1.0))
+    sample = DetDataSample(metainfo=meta | dict(flip=False, img_id=0, border=[0, height, 0, width]))
+    corner = torch.rand(3, 2, generator=generator) * torch.tensor([width / 2, height / 2])
+    extent = 24 + torch.rand(3, 2, generator=generator) * torch.tensor([width / 3, height / 3])
+    boxes = torch.cat([corner, corner + extent], 1)
+    masks = np.zeros((3, height, width), np.uint8)
+    for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
+        mask[top:bottom, left:right] = 1
+    labels = torch.randint(_classes(config), (3,), generator=generator)
+    sample.gt_instances = InstanceData(bboxes=boxes, labels=labels, masks=BitmapMasks(masks, height, width))
+    sample.ignored_instances = InstanceData(
+        bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long), masks=BitmapMasks(masks[:0], height, width)
+    )
+    sample.proposals = InstanceData(bboxes=boxes.clone(), scores=torch.ones(3))
+    scale = next((node.scale_factor for node in dicts(config) if type_name(node) == 'SegRescale'), 1)
+    stuff = torch.full((1, round(height * scale), round(width * scale)), _classes(config) - 1)
+    sample.gt_sem_seg = PixelData(sem_seg=stuff)
+    return sample
+
+
+def _classes(config: Config) -> int:
+    """The smallest number of classes of any head."""
+    found = [
+        node[key]
+        for node in dicts(config.model)
+        for key in ('num_classes', 'num_things_classes')
+        if isinstance(node.get(key), int) and node[key] > 0
+    ]
+    return min(found, default=2)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
