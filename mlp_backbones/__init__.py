@@ -36,4 +36,5 @@ __all__ = [
     'list_backbones',
     'list_weights',
     'ops',
+    'swap_backbone',
 ]

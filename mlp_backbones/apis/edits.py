@@ -35,7 +35,7 @@ class Edits:
         node: Any = self.config
         for key in place[:-1]:
             node = node[key]
-        node[place[-1]] = deepcopy(value)
+        node[place[-1]] = ConfigDict(value) if isinstance(value, dict) else deepcopy(value)
         self._reasons[place] = why
 
     def get(self, place: Place, default: object = None) -> Any:
@@ -43,7 +43,7 @@ class Edits:
         value = _at(self.config, place)
         return default if value is _MISSING else value
 
-    def changes(self) -> Iterator[tuple[Place, object, object, str]]:
+    def changes(self) -> Iterator[tuple[Place, Any, Any, str]]:
         """All changes as (place, old value or None, new value, reasons), outermost places only.
 
         A change inside a list is one of the whole list, because configs inherit no list in part.

@@ -1,70 +1,75 @@
 """The recipe of this package that is nearest to a config: its weights, its backbone's options and its optimizer."""
 
 import re
+from functools import cache
 from pathlib import Path
 
+import yaml
 from mmengine.config import Config, ConfigDict
 
 from ..engine.nodes import type_name
 from .config import library
 from .edits import plain
 
-# The task of a library's configs, by what recipes of it are named; the first one that exists is taken.
+# Data of the recipes for a library's configs, and their methods, nearest last.
 RECIPES = dict(
-    mmdet=('mask-rcnn', 'cascade-mask-rcnn', 'retinanet'),
-    mmseg=('upernet', 'semfpn'),
-    mmpretrain=('in1k',),
+    mmdet=('COCO', ('Cascade Mask R-CNN', 'RetinaNet', 'Mask R-CNN')),
+    mmseg=('ADE20K', ('Semantic FPN', 'UperNet')),
+    mmpretrain=('ImageNet-1K', ('Classifier',)),
 )
-METHODS = {
-    'RetinaNet': 'retinanet',
-    'CascadeRCNN': 'cascade-mask-rcnn',
-    'FPNHead': 'semfpn',
-}
-# Detectors without regions are nearer to RetinaNet than to Mask R-CNN.
-SINGLE_STAGE = 'retinanet'
+# By the class of a model or decode head; detectors without regions are nearest to RetinaNet.
+METHODS = {'RetinaNet': 'RetinaNet', 'CascadeRCNN': 'Cascade Mask R-CNN', 'FPNHead': 'Semantic FPN'}
+SINGLE_STAGE = 'RetinaNet'
 # Options of a recipe's backbone that are not of the architecture.
 LEFT_OUT = ('type', 'arch', 'out_indices', 'drop_path_rate', 'init_cfg', '_delete_')
 
 
-def nearest_recipe(config: Config, family: str, arch: str, configs: Path) -> Config | None:
-    """Find the recipe of the same task whose backbone and method are nearest.
+@cache
+def _recipes(configs: Path) -> list[dict]:
+    """The entries of all metafiles, without what was trained only on digits."""
+    found = []
+    for path in sorted(configs.glob('*/metafile.yml')):
+        found += yaml.load(path.read_text(), getattr(yaml, 'CSafeLoader', yaml.SafeLoader))['Models']
+    return [model for model in found if model['Metadata']['Training Data'] != 'DigitScenes']
+
+
+def nearest_recipe(config: Config, backbone: str, configs: Path) -> Config | None:
+    """Find the recipe for a library's task whose backbone and method are nearest.
 
     Args:
         config: the config to find one for.
-        family: class name of the backbone, e.g. 'CycleMLP'.
-        arch: of the backbone.
-        configs: folder of this package's configs.
+        backbone: a variant, e.g. 'cyclemlp_b1'; a recipe of its family goes before one of its size.
+        configs: folder of this package's configs and metafiles.
 
     Returns:
         The recipe, or None where the folder has none for the task.
     """
-    methods = RECIPES.get(library(config), ())
+    data, methods = RECIPES.get(library(config), ('', ()))
     head = config.model.get('decode_head') or {}
     kinds = [type_name(config.model), type_name(head[-1] if isinstance(head, (list, tuple)) else head)]
     wanted = next((METHODS[kind] for kind in kinds if kind in METHODS), '')
-    if not wanted and methods and methods[0] == 'mask-rcnn' and 'roi_head' not in config.model:
+    if not wanted and SINGLE_STAGE in methods and 'roi_head' not in config.model:
         wanted = SINGLE_STAGE
-    found = []
-    for folder in (configs / family.lower(), configs):
-        for path in sorted(folder.rglob('*.py')):
-            name = path.stem
-            method = next((m for m in methods if name.startswith(f'{m}_') or name.endswith(f'_{m}')), None)
-            if method and path.parent != configs and 'digits' not in path.parts and '_base_' not in path.parts:
-                multi_scale = '_ms-' in name
-                found.append((method != wanted, methods.index(method), f'-{arch}_' not in name, multi_scale, path))
-        if found:
-            return Config.fromfile(min(found)[-1])
-    return None
+    order = [*methods, wanted]
+    family = backbone.partition('_')[0]
+
+    def nearness(model: dict) -> tuple[bool, int, bool, bool]:
+        about = model['Metadata']
+        return (
+            about['Backbone'].startswith(f'{family}_'),
+            max((i for i, method in enumerate(order) if method == about['Head']), default=-1),
+            about['Backbone'] == backbone,
+            about['Scales'] == 'single',
+        )
+
+    fitting = [model for model in _recipes(configs) if model['Metadata']['Training Data'] == data]
+    return Config.fromfile(configs.parent / max(fitting, key=nearness)['Config']) if fitting else None
 
 
-def published_weights(family: str, arch: str, configs: Path) -> str | None:
-    """Address of the published ImageNet weights that recipes for an architecture name, or None."""
-    for path in sorted((configs / family.lower()).glob(f'*{family.lower()}-{arch}_*.py')):
-        backbone = Config.fromfile(path).get('model', {}).get('backbone', {})
-        checkpoint = (backbone.get('init_cfg') or {}).get('checkpoint', '')
-        if backbone.get('arch') == arch and checkpoint.startswith('http'):
-            return checkpoint
-    return None
+def published_weights(backbone: str, configs: Path) -> str | None:
+    """Address of the published ImageNet weights of a variant, from the metafiles, or None."""
+    classifiers = (model for model in _recipes(configs) if model['Metadata']['Head'] == 'Classifier')
+    return next((m['Weights'] for m in classifiers if m['Metadata']['Backbone'] == backbone and 'Weights' in m), None)
 
 
 def batch_size(config: Config) -> int | None:

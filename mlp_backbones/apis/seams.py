@@ -1,6 +1,6 @@
 """Where a model holds the widths and levels of its backbone's outputs, and what another backbone puts there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -129,6 +129,12 @@ def find_readers(model: dict, levels: Sequence[Level], skip_neck: bool = False) 
     else:
         for place, node in _heads(model):
             readers += _of_head(place, node, levels)
+    deepest = [max(r.levels) for r in readers if r.place[1] == 'decode_head']
+    if deepest and max(deepest) < len(levels) - 1:
+        raise Unplaced(
+            f'model.decode_head reads output {max(deepest)} of {len(levels)}, and the last one is only for '
+            f'training: the old backbone contains a decoder, which the new one lacks'
+        )
     if not readers:
         raise Unplaced(f'model ({type_name(model)}): nothing in it holds a width of the old backbone')
     return readers
@@ -170,12 +176,14 @@ def _of_head(place: Place, node: dict, levels: Sequence[Level]) -> list[Reader]:
 def _of_one_width(place: Place, node: Any, width: int) -> list[Reader]:
     """Heads of a detector that read one output; regions keep its width."""
     readers = []
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-        if isinstance(value, (dict, list, tuple)) and (place, key) not in ((('model',), 'backbone'), (('model',), 'neck')):
-            readers += _of_one_width((*place, key), value, width)
-        elif value == width and (
-            key == 'in_channels' or (key == 'out_channels' and 'RoIExtractor' in type_name(node))
+    items: Any = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in items:
+        if isinstance(value, (dict, list, tuple)) and (place, key) not in (
+            (('model',), 'backbone'),
+            (('model',), 'neck'),
         ):
+            readers += _of_one_width((*place, key), value, width)
+        elif value == width and (key == 'in_channels' or (key == 'out_channels' and 'RoIExtractor' in type_name(node))):
             readers.append(Reader(place, key, [0]))
     return readers
 
@@ -199,63 +207,94 @@ def _reader(place: Place, node: dict, key: str, levels: Sequence[Level]) -> Read
     held = [widths[i] for i in order]
     if held != (list(value) if is_list else [value] * len(order)):
         raise Unplaced(f'{name} ({type_name(node)}) does not hold the widths of the old backbone, {widths}')
+    if type_name(node) == 'EncHead' and not node.get('add_lateral'):
+        order = order[-1:]
     start, end = node.get('start_level', 0), node.get('end_level', -1)
     if start or end != -1:
         order = order[start : None if end == -1 else end + 1]
     return Reader(place, key, order, index=index is not None, from_start='start_level' in node or 'end_level' in node)
 
 
+def past_pyramid(model: dict, levels: Sequence[Level]) -> list[Level] | None:
+    """What heads read where the neck only makes a pyramid of a backbone of one scale; else None."""
+    necks = neck_nodes(model)
+    kind = type_name(necks[0][1]) if len(necks) == 1 else ''
+    if kind not in PYRAMIDS or len({level.stride for level in levels}) > 1 or levels[0].stride is None:
+        return None
+    node = necks[0][1]
+    scales = node.get('rescales', node.get('scales', [1] * len(levels)))
+    return [Level(node[PYRAMIDS[kind]], levels[0].stride / scale) for scale in scales]
+
+
 def match(levels: Sequence[Level], strides: Sequence[float], exact: bool) -> list[int]:
     """The stage of the new backbone for each output of the old one.
 
-    Levels of one stride in both are matched; where a segmentor's old backbone is dilated, or of one scale, stages are
-    counted from the last.
+    The last stages take the place of the outputs where strides are the same, else stages of the same stride. Where a
+    segmentor's old backbone is dilated, or of one scale, strides may differ.
 
     Args:
         levels: outputs of the old backbone.
-        strides: of the new backbone's stages, rising.
+        strides: of the new backbone's stages.
         exact: whether strides must be equal, as anchors and points of a detector are laid out by them.
 
     Raises:
         Unplaced: if the new backbone has no such level.
     """
-    old = [level.stride for level in levels]
-    if None in old or (len(old) == 1 and not exact):
-        return [len(strides) - 1] * len(old)
-    if any(a > b for a, b in zip(old, old[1:], strict=False)):
+    old = [level.stride for level in levels if level.stride is not None]
+    if len(old) < len(levels):
+        return [len(strides) - 1] * len(levels)
+    if old != sorted(old) or (not exact and max(old) < strides[1]):
         raise Unplaced(
-            f'the outputs of the old backbone have strides {_list(old)}: it contains a decoder, which the new one lacks'
+            f'the outputs of the old backbone have strides {join(old)}: it contains a decoder, which the new one lacks'
         )
-    if len(set(old)) == len(old) and set(old) <= set(strides):
+    tail = list(range(len(strides) - len(old), len(strides)))
+    if tail[0] >= 0 and [strides[i] for i in tail] == old:
+        return tail
+    if (exact or len(old) > 1) and len(set(old)) == len(old) and set(old) <= set(strides):
         return [list(strides).index(stride) for stride in old]
-    if exact or len(old) > len(strides):
+    if exact or tail[0] < 0:
         raise Unplaced(
-            f'the old backbone has {len(old)} outputs of strides {_list(old)}, and the new one has {_list(strides)}'
+            f'the old backbone has {len(old)} outputs of stride {join(old)}, and the new one has {join(strides)}'
         )
-    return list(range(len(strides) - len(old), len(strides)))
+    return tail
 
 
-def write(edits: Edits, readers: Sequence[Reader], widths: dict[int, int], position: dict[int, int]) -> None:
+def dilated_stride(node: dict, levels: Sequence[Level]) -> int | None:
+    """The coarsest stride of a dilated backbone, or None for one that is not dilated.
+
+    Args:
+        node: its config.
+        levels: its outputs.
+    """
+    strides = [level.stride for level in levels if level.stride is not None]
+    dilations = node.get('dilations') or ()
+    dilated = len(set(strides)) < len(strides) and len(set(strides)) > 1
+    if not strides or not (dilated or any(dilation != 1 for dilation in dilations)):
+        return None
+    return round(max(strides)) if max(strides) in (8, 16) else None
+
+
+def write(edits: Edits, readers: Sequence[Reader], new: dict[int, tuple[int, int]]) -> None:
     """Write new widths and numbers into the places.
 
     Args:
         edits: of the config.
         readers: of :func:`find_readers`.
-        widths: new width of each old output that is read.
-        position: its number among the new outputs.
+        new: for each old output that is read, the number among the new outputs and the width of what replaces it.
     """
+    last = max(position for position, _ in new.values())
     for reader in readers:
         node = edits.get(reader.place)
         value = node[reader.key]
-        new = [widths[i] for i in reader.levels]
+        widths = [new[i][1] for i in reader.levels]
         is_list = isinstance(value, (list, tuple))
         why = 'width' + ('s' if is_list else '') + ' of the outputs that it reads'
-        edits.set((*reader.place, reader.key), type(value)([*new, *reader.tail]) if is_list else new[0], why)
+        edits.set((*reader.place, reader.key), type(value)([*widths, *reader.tail]) if is_list else widths[0], why)
         if reader.index:
             index = node['in_index']
-            numbers = [position[i] for i in reader.levels]
+            numbers = [new[i][0] for i in reader.levels]
             if isinstance(index, int):
-                kept = index if index < 0 and numbers[0] == max(position.values()) else numbers[0]
+                kept = index if index < 0 and numbers[0] == last else numbers[0]
                 edits.set((*reader.place, 'in_index'), kept, 'its number among the outputs that are left')
             else:
                 edits.set((*reader.place, 'in_index'), type(index)(numbers), 'numbers of the outputs that are left')
@@ -269,5 +308,6 @@ def _name(place: Place) -> str:
     return '.'.join(map(str, place))
 
 
-def _list(numbers: Sequence[float | None]) -> str:
+def join(numbers: Iterable[float | None]) -> str:
+    """Numbers as text, with commas."""
     return ', '.join(f'{number:g}' for number in numbers if number is not None)

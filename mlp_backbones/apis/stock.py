@@ -14,7 +14,9 @@ LIBRARIES = ('mmdet', 'mmseg', 'mmpretrain', 'mmpose', 'mmrotate')
 def library_configs(name: str) -> Path | None:
     """The folder of configs in an installed library, or None."""
     spec = find_spec(name)
-    folders = [Path(path, '.mim', 'configs') for path in (spec.submodule_search_locations or ()) if spec] if spec else []
+    folders = (
+        [Path(path, '.mim', 'configs') for path in (spec.submodule_search_locations or ()) if spec] if spec else []
+    )
     return next((folder for folder in folders if folder.is_dir()), None)
 
 

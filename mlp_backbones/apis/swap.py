@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 
-from ..backbones import FAMILIES, MLPBackbone, build_backbone
+from ..backbones import MLPBackbone, build_backbone
 from ..backbones.builders import resolve
 from ..checkpoints import CheckpointError
 from ..engine.nodes import dicts, type_name
@@ -21,14 +20,26 @@ from ..files import write_text
 from .config import import_libraries, library, load_config
 from .edits import Edits, Place, plain
 from .nearest import LEFT_OUT, nearest_recipe, paper_optimizer, published_weights
-from .seams import PYRAMIDS, Level, Unplaced, backbone_place, find_readers, match, neck_nodes, write
+from .seams import (
+    Level,
+    Unplaced,
+    backbone_place,
+    dilated_stride,
+    find_readers,
+    join,
+    match,
+    neck_nodes,
+    past_pyramid,
+    write,
+)
 from .stock import find_config
-from .trial import dry_run, probe_backbone
+from .trial import probe_backbone, try_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 RECIPES = ('keep', 'paper')
 # What all published weights of these families, and the recipes of this package, are trained with: RGB, ImageNet.
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+OF_ONE_SIZE = {'OCRHead'}  # heads that join maps, which must have one size
 LAYER_DECAY = 'mlp_backbones.LayerDecayOptimWrapperConstructor'
 
 
@@ -66,7 +77,7 @@ class Swap:
 
 
 def swap_backbone(
-    config: str | Path | Config, backbone: str, weights: str | None = None, recipe: str = 'keep', try_it: bool = True
+    config: str | Path | Config, backbone: str, weights: str | None = None, recipe: str = 'keep', dry_run: bool = True
 ) -> Swap:
     """Put a backbone of this package into a config, at every place that holds a width or level of the old one.
 
@@ -80,7 +91,7 @@ def swap_backbone(
         weights: a checkpoint's file or address, or 'none'. Default None: the published weights, where there are any.
         recipe: 'keep' leaves the optimizer as it is; 'paper' takes optimizer, exceptions from weight decay, clipping
             and drop path of this package's nearest recipe, with the rate scaled to the batch. Default 'keep'.
-        try_it: whether to take one training step and predict once with the result, on the CPU. Default True.
+        dry_run: whether to take one training step and predict once with the result, on the CPU. Default True.
 
     Returns:
         The new config, what changed, and notes.
@@ -105,7 +116,6 @@ def swap_backbone(
         config.pop('provenance')
     import_libraries(config)
     scope = library(config)
-    init_default_scope(scope)
     if not config.get('model'):
         raise UserError(f'{path.name} has no model')
     edits = Edits(config)
@@ -118,7 +128,7 @@ def swap_backbone(
         stage.forget_weights()
     except Unplaced as error:
         raise UserError(f'{path.name} cannot take {backbone}: {error}') from error
-    if try_it:
+    if dry_run:
         _prove(result, load_weights=weights is not None and Path(weights).is_file())
     return result
 
@@ -126,59 +136,66 @@ def swap_backbone(
 class _Swapper:
     """The parts of a swap, which share what is known of the old and the new backbone."""
 
+    output_stride: int | None = None
+
     def __init__(self, edits: Edits, family: type[MLPBackbone], arch: str, scope: str, notes: list[str]):
         self.edits = edits
         self.model = edits.old.model
         self.family, self.arch, self.scope, self.notes = family, arch, scope, notes
-        self.recipe = nearest_recipe(edits.old, family.__name__, arch, CONFIGS)
+        self.variant = f'{family.__name__.lower()}_{arch}'
+        self.recipe = nearest_recipe(edits.old, self.variant, CONFIGS)
 
     def place_backbone(self, weights: str | None, recipe: str) -> None:
+        """Put the backbone in, and the widths and numbers of its outputs wherever they are held."""
         place = backbone_place(self.model)
-        old_node = self.edits.get(place)
-        levels = probe_backbone(old_node, self.scope)
+        old = self.edits.get(place)
+        levels = probe_backbone(old, self.scope)
         with torch.device('meta'):
-            new = build_backbone(self.family.__name__, arch=self.arch)
-        strides, channels = list(new.strides), new.stage_channels()
-        rising = all(a < b for a, b in zip(strides, strides[1:], strict=False))
-        exact = self.scope == 'mmdet'
-
-        necks = neck_nodes(self.model)
-        one_stride = len(levels) > 1 and len({level.stride for level in levels}) == 1 and levels[0].stride is not None
-        skip_neck = rising and one_stride and len(necks) == 1 and type_name(necks[0][1]) in PYRAMIDS
-        if skip_neck:
-            width = necks[0][1][PYRAMIDS[type_name(necks[0][1])]]
-            levels = [Level(width, level.stride) for level in levels]
-        readers = find_readers(self.model, levels, skip_neck)
+            new = build_backbone(self.variant)
+        several = len(set(new.strides)) == len(new.strides)
+        self.output_stride = dilated_stride(old, levels) if getattr(self.family, 'dilates', False) else None
+        strides = [min(stride, self.output_stride or stride) for stride in new.strides]
+        channels = new.stage_channels()
+        pyramid = past_pyramid(self.model, levels) if several else None
+        levels = pyramid or levels
+        readers = find_readers(self.model, levels, skip_neck=pyramid is not None)
         read = sorted({i for reader in readers for i in reader.levels})
-        scales = None
-        if rising:
-            stages = match(levels, strides, exact)
-            stages = [stages[i] for i in read]
+        wanted = [levels[i].stride for i in read]
+        if several:
+            matched = match(levels, strides, exact=self.scope == 'mmdet')
+            stages = [matched[i] for i in read]
         else:
             stages = [max(len(strides) * (k + 1) // len(read), 1) - 1 for k in range(len(read))]
-            wanted = [levels[i].stride for i in read]
-            ratios = [strides[stage] / stride if stride else 1.0 for stage, stride in zip(stages, wanted, strict=True)]
-            flat = all(0.7 < ratio < 1.5 for ratio in ratios)
-            if any(ratio != 1 for ratio in ratios) and not (flat and not exact) and (len(read) > 1 or exact):
-                scales = ratios
-        out_indices = tuple(sorted(set(stages)))
-        position = {i: out_indices.index(stage) for i, stage in zip(read, stages, strict=True)}
-        widths = {i: channels[stage] for i, stage in zip(read, stages, strict=True)}
+        given = [strides[stage] for stage in stages]
+        scales = self._scales(given, wanted, several)
+        indices = tuple(sorted(set(stages)))
+        widths = [channels[i] for i in indices]
 
-        node = self._backbone_node(out_indices, weights, recipe)
-        shown = ', '.join(f'{strides[i]:g}' for i in out_indices)
-        why = f'in place of {type_name(old_node)}; outputs of stride {shown} and width ' + ', '.join(
-            str(channels[i]) for i in out_indices
-        )
-        self.edits.set(place, node, why)
-        self._note_strides(levels, read, strides, stages, scales)
-        if skip_neck:
-            self.edits.set(('model', 'neck'), None, 'the new backbone has several scales, which the neck made of one')
-        write(self.edits, readers, widths, position)
-        self._add_necks(levels, [channels[i] for i in out_indices], scales)
+        shown = f'outputs of stride {join(strides[i] for i in indices)} and width {join(widths)}'
+        self.edits.set(place, self._backbone_node(indices, weights, recipe), f'in place of {type_name(old)}; {shown}')
+        if pyramid:
+            self.edits.set(('model', 'neck'), None, 'it made several scales of one, and the new backbone has several')
+        new_levels = {i: (indices.index(stage), channels[stage]) for i, stage in zip(read, stages, strict=True)}
+        write(self.edits, readers, new_levels)
+        self._add_necks(levels, widths, scales)
+        if scales is None and None not in wanted and given != wanted:
+            self.notes.append(f'outputs of stride {join(given)} take the place of those of stride {join(wanted)}')
         if self.family.__name__ == 'SparseMLP':
             hooks = [*plain(self.edits.get(('custom_hooks',)) or []), dict(type='mlp_backbones.AuxiliaryLossHook')]
             self.edits.set(('custom_hooks',), hooks, "adds the experts' auxiliary loss")
+
+    def _scales(self, given: Sequence[float], wanted: Sequence[float | None], several: bool) -> list[float] | None:
+        """What a pyramid has to scale each output by; None where none is needed."""
+        if None in wanted or list(given) == list(wanted):
+            return None
+        scales = [a / b for a, b in zip(given, wanted, strict=True) if b]
+        if several:
+            # OCRHead joins its maps with those of the head before it.
+            return scales if OF_ONE_SIZE & set(map(type_name, dicts(self.model))) else None
+        if self.scope == 'mmdet':
+            return scales
+        # Segmentors resize what they read; they need several scales, but not exact ones.
+        return None if len(scales) == 1 or all(0.7 < scale < 1.5 for scale in scales) else scales
 
     def _backbone_node(self, out_indices: tuple[int, ...], weights: str | None, recipe: str) -> dict:
         name = self.family.__name__
@@ -190,33 +207,19 @@ class _Swapper:
             node['spatial_rule'] = 'resize'
         if self.scope == 'mmpretrain' and signature(self.family.__init__).parameters.get('out_norm') is not None:
             node['out_norm'] = True
+        if self.output_stride:
+            node['output_stride'] = self.output_stride
         if recipe == 'paper':
             node['drop_path_rate'] = options.get('drop_path_rate', 0.0)
-        address = published_weights(name, self.arch, CONFIGS) if weights is None else weights
+        address = published_weights(self.variant, CONFIGS) if weights is None else weights
         if address and weights != 'none':
             node['init_cfg'] = dict(type='Pretrained', checkpoint=address)
         elif weights is None:
             self.notes.append(
-                f'no published weights are linked for {name} {self.arch}: it starts from random weights; give a file '
-                f'with --weights'
+                f'no published weights are linked for {name} {self.arch}: it starts from random weights; give a '
+                f'file with --weights'
             )
         return node
-
-    def _note_strides(
-        self,
-        levels: Sequence[Level],
-        read: Sequence[int],
-        strides: Sequence[float],
-        stages: Sequence[int],
-        scales: Sequence[float] | None,
-    ) -> None:
-        old = [levels[i].stride for i in read]
-        new = [strides[stage] for stage in stages]
-        if scales is None and None not in old and old != new:
-            self.notes.append(
-                'what reads the outputs gets maps of other strides: '
-                + ', '.join(f'{b:g} in place of {a:g}' for a, b in zip(old, new, strict=True) if a != b)
-            )
 
     def _add_necks(self, levels: Sequence[Level], channels: list[int], scales: Sequence[float] | None) -> None:
         added: list[dict] = []
@@ -262,8 +265,10 @@ class _Swapper:
             self.edits.set(('optim_wrapper',), new, f'of {name}; {scaled}')
             self.notes.append('the number of epochs and the schedule of the learning rate are those of the old config')
         elif wrapper:
-            decay = (wrapper.get('paramwise_cfg') or {}).get('decay_rate')
-            if decay is not None and str(wrapper.get('constructor', '')).rpartition('.')[2].startswith('L'):
+            paramwise = wrapper.get('paramwise_cfg') or {}
+            decay = paramwise.get('layer_decay_rate', paramwise.get('decay_rate'))
+            if decay is not None and str(wrapper.get('constructor')).endswith('DecayOptimizerConstructor'):
+                # Those of mmdet and mmseg number the layers of the backbones that they know by name.
                 why = 'layer decay for the new backbone, at the rate of the old one'
                 self.edits.set(('optim_wrapper', 'constructor'), LAYER_DECAY, why)
                 self.edits.set(('optim_wrapper', 'paramwise_cfg'), dict(layer_decay_rate=decay), why)
@@ -285,7 +290,7 @@ class _Swapper:
 def _prove(result: Swap, load_weights: bool) -> None:
     """Read the text back, compare it with the edited config, and try it."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'new.py')
+        path = Path(folder, f'{result.path.stem}.py')
         path.write_text(result.text())
         read = Config.fromfile(path)
     for key in {place[0] for place, *_ in result.edits.changes()}:
@@ -293,7 +298,7 @@ def _prove(result: Swap, load_weights: bool) -> None:
             raise UserError(f'{result.path.name}: {key} cannot be changed in a config that inherits from this one')
     read.pop('provenance', None)
     try:
-        model, idle = dry_run(read, load_weights)
+        model, idle = try_config(read, load_weights)
     except CheckpointError:
         raise
     except UserError as error:
@@ -302,8 +307,8 @@ def _prove(result: Swap, load_weights: bool) -> None:
         raise UserError(f'{result.path.name} cannot take the new backbone: in the dry run, {error}{hint}') from error
     if idle:
         raise UserError(
-            f'{result.path.name} cannot take the new backbone: {len(idle)} of its parameters get no gradient, as nothing '
-            f'reads them: {", ".join(idle[:3])}'
+            f'{result.path.name} cannot take the new backbone: {len(idle)} of its parameters get no gradient, as '
+            f'nothing reads them: {", ".join(idle[:3])}'
         )
     names = [name for name, _ in model.named_parameters()]
     paramwise = (result.config.get('optim_wrapper') or {}).get('paramwise_cfg') or {}

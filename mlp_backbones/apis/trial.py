@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
-from mmengine.logging import MessageHub
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..engine.nodes import dicts, type_name
 from ..errors import UserError
@@ -22,9 +23,9 @@ from .config import build_model, library
 from .explain import explain
 from .seams import Level
 
-TRAIN_SIZE = {'mmpretrain': (96, 96)}  # (H, W) in pixels, by library
-DEFAULT_SIZE = (128, 160)
-ODD_SIZE = (117, 91)
+# (H, W) in pixels, of training and of prediction; the larger ones are for models that the smaller ones do not fit, such
+# as those that choose 900 positions.
+SIZES = ((128, 160), (117, 91)), ((320, 384), (317, 331))
 PROBE_SIZE = 224
 
 
@@ -44,7 +45,7 @@ def probe_backbone(node: dict, scope: str) -> list[Level]:
     outputs: Any = None
     for device in ('meta', 'cpu'):
         try:
-            with _quiet(), torch.device(device), torch.no_grad():
+            with _quiet(), torch.device(device), _RatesOnCPU(), torch.no_grad():
                 backbone = MODELS.build(ConfigDict(node, _scope_=node.get('_scope_', scope)))
                 backbone.eval()
                 outputs = backbone(torch.zeros(1, node.get('in_channels', 3) or 3, *size))
@@ -56,13 +57,13 @@ def probe_backbone(node: dict, scope: str) -> list[Level]:
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     if not all(isinstance(output, Tensor) and output.ndim in (2, 4) and len(output) == 1 for output in outputs):
         raise UserError(
-            f'the old backbone {type_name(node)} gives tokens or nested outputs, and the new one gives maps: what reads '
-            f'them cannot read maps'
+            f'the old backbone {type_name(node)} gives tokens or nested outputs, and what reads them cannot read '
+            f'maps, which the new one gives'
         )
     return [Level(x.shape[1], round(size[0] / x.shape[2]) if x.ndim == 4 else None) for x in outputs]
 
 
-def dry_run(config: Config, load_weights: bool = False) -> tuple[nn.Module, list[str]]:
+def try_config(config: Config, load_weights: bool = False) -> tuple[nn.Module, list[str]]:
     """Build the model of a config, take one training step and predict for an image of an odd size, on the CPU.
 
     Args:
@@ -75,46 +76,57 @@ def dry_run(config: Config, load_weights: bool = False) -> tuple[nn.Module, list
     Raises:
         UserError: if any of it fails, or a loss is not finite.
     """
-    config = _small(deepcopy(config))
-    scope = library(config)
-    with _quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = build_model(config)
-        backbone: Any = model.backbone if hasattr(model, 'backbone') else model.image_encoder[0]
-        if load_weights:
-            backbone.init_weights()
-        init_default_scope(scope)
-        step = 'a training step'
-        try:
-            wrapper = build_optim_wrapper(model, config.optim_wrapper) if 'optim_wrapper' in config else None
-            model.train()
-            for key in ('iter', 'epoch'):
-                MessageHub.get_current_instance().update_info(key, 0)
-                MessageHub.get_current_instance().update_info(f'max_{key}s', 1)
-            size = TRAIN_SIZE.get(scope, DEFAULT_SIZE)
-            samples = [_sample(config, size, seed) for seed in range(2)]
-            data = model.data_preprocessor(pseudo_collate(samples), True)
-            losses = model(**data, mode='loss')
-            loss = model.parse_losses(losses)[0]
-            if not loss.isfinite():
-                raise UserError(f'the loss is {loss.item()} in the first step: the config does not train')
-            loss.backward()
-            idle = [n for n, p in backbone.named_parameters() if p.requires_grad and p.grad is None]
-            if wrapper is not None:
-                wrapper.step()
-            step = f'a prediction for an image of {ODD_SIZE[0]} x {ODD_SIZE[1]} pixels'
-            model.eval()
-            with torch.no_grad():
-                model.test_step(pseudo_collate([_sample(config, ODD_SIZE, 2)]))
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f'{step} fails: {explain(error)}') from error
+    for sizes in SIZES:
+        with _quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            try:
+                return _try(_small(config, load_weights), *sizes, load_weights)
+            except UserError:
+                if sizes == SIZES[-1]:
+                    raise
+    raise AssertionError
+
+
+def _try(
+    config: Config, size: tuple[int, int], odd: tuple[int, int], load_weights: bool
+) -> tuple[nn.Module, list[str]]:
+    model: Any = build_model(config)
+    backbone = model.backbone if hasattr(model, 'backbone') else model.image_encoder[0]
+    model.init_weights()
+    init_default_scope(library(config))
+    step = 'a training step'
+    try:
+        wrapper = build_optim_wrapper(model, config.optim_wrapper) if 'optim_wrapper' in config else None
+        model.train()
+        for key in ('iter', 'epoch'):
+            MessageHub.get_current_instance().update_info(key, 0)
+            MessageHub.get_current_instance().update_info(f'max_{key}s', 1)
+        samples = [_sample(config, size, seed) for seed in range(2)]
+        data = model.data_preprocessor(pseudo_collate(samples), True)
+        loss = model.parse_losses(model(**data, mode='loss'))[0]
+        if not loss.isfinite():
+            raise UserError(f'the loss is {loss.item()} in the first step: the config does not train')
+        loss.backward()
+        idle = [name for name, p in backbone.named_parameters() if p.requires_grad and p.grad is None]
+        if wrapper is not None:
+            wrapper.step()
+        step = f'a prediction for an image of {odd[0]} x {odd[1]} pixels'
+        model.eval()
+        with torch.no_grad():
+            model.test_step(pseudo_collate([_sample(config, odd, 2)]))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f'{step} fails: {explain(error)}') from error
     return model, idle
 
 
-def _small(config: Config) -> Config:
-    """A config for small images on a CPU: padding to fixed sizes, mixed precision and data sets are left out."""
+def _small(config: Config, load_weights: bool) -> Config:
+    """A copy for small images on a CPU, without padding to fixed sizes, mixed precision, data sets and downloads."""
+    config = deepcopy(config)
+    for node in dicts(config.model):
+        if type_name(node.get('init_cfg') or {}) == 'Pretrained' and not (load_weights and _is_ours(node)):
+            node.init_cfg = None
     for owner in (config, config.model):
         preprocessor = owner.get('data_preprocessor')
         if preprocessor:
@@ -125,6 +137,9 @@ def _small(config: Config) -> Config:
                 preprocessor.test_cfg = dict(size_divisor=32)
             if type_name(preprocessor) == 'SegDataPreProcessor' and 'size_divisor' not in preprocessor:
                 preprocessor.size_divisor = 32
+            steps = config.get('test_dataloader', {}).get('dataset', {}).get('pipeline', ())
+            if type_name(preprocessor) == 'DetDataPreprocessor' and 'Pad' in map(type_name, steps):
+                preprocessor.pad_size_divisor = max(preprocessor.get('pad_size_divisor', 1), 32)
     wrapper = config.get('optim_wrapper')
     if wrapper and type_name(wrapper).startswith('Amp'):
         wrapper.type = 'OptimWrapper'
@@ -134,6 +149,10 @@ def _small(config: Config) -> Config:
         # One vector for each image of a gallery.
         config.model.prototype = torch.rand(4, config.model.head.in_channels)
     return config
+
+
+def _is_ours(node: dict) -> bool:
+    return str(node.get('type')).startswith('mlp_backbones.')
 
 
 def _sample(config: Config, size: tuple[int, int], seed: int) -> dict:
@@ -156,7 +175,9 @@ def _classification(config: Config, size: tuple[int, int], generator: torch.Gene
 def _segmentation(config: Config, size: tuple[int, int], generator: torch.Generator) -> Any:
     from mmseg.structures import SegDataSample
 
-    meta = dict(img_shape=size, ori_shape=size, pad_shape=size, scale_factor=(1.0, 1.0), flip=False, reduce_zero_label=False)
+    meta = dict(
+        img_shape=size, ori_shape=size, pad_shape=size, scale_factor=(1.0, 1.0), flip=False, reduce_zero_label=False
+    )
     sample = SegDataSample(metainfo=meta)
     labels = torch.randint(_classes(config), (1, *(side // 16 + 1 for side in size)), generator=generator)
     labels = labels.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, : size[0], : size[1]]
@@ -178,12 +199,14 @@ def _detection(config: Config, size: tuple[int, int], generator: torch.Generator
     for mask, (left, top, right, bottom) in zip(masks, boxes.int().tolist(), strict=True):
         mask[top:bottom, left:right] = 1
     labels = torch.randint(_classes(config), (3,), generator=generator)
-    sample.gt_instances = InstanceData(bboxes=boxes, labels=labels, masks=BitmapMasks(masks, height, width))
-    sample.ignored_instances = InstanceData(
-        bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long), masks=BitmapMasks(masks[:0], height, width)
-    )
-    sample.proposals = InstanceData(bboxes=boxes.clone(), scores=torch.ones(3))
-    scale = next((node.scale_factor for node in dicts(config) if type_name(node) == 'SegRescale'), 1)
+    sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
+    sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+    if any(node.get('with_mask') for node in dicts(config.get('train_dataloader', [dict(with_mask=True)]))):
+        sample.gt_instances.masks = BitmapMasks(masks, height, width)
+        sample.ignored_instances.masks = BitmapMasks(masks[:0], height, width)
+    if 'roi_head' in config.model and 'rpn_head' not in config.model:
+        sample.proposals = InstanceData(bboxes=boxes.clone(), scores=torch.ones(3))
+    scale: Any = next((node.scale_factor for node in dicts(config) if type_name(node) == 'SegRescale'), 1)
     stuff = torch.full((1, round(height * scale), round(width * scale)), _classes(config) - 1)
     sample.gt_sem_seg = PixelData(sem_seg=stuff)
     return sample
@@ -200,8 +223,22 @@ def _classes(config: Config) -> int:
     return min(found, default=2)
 
 
+class _RatesOnCPU(TorchFunctionMode):
+    """Keeps ``torch.linspace`` on the CPU: backbones read rates of drop path from it, and meta tensors have no values."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}) | (dict(device='cpu') if func is torch.linspace else {}))
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        yield
+    """Neither warnings nor log lines: they are about a model that is thrown away."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('ERROR')
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logger.setLevel(level)
