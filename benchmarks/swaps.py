@@ -1,7 +1,7 @@
 """Swap the backbone of stock configs: which configs, and a run of them all that writes docs/measured/swaps.json.
 
-``python -m benchmarks.swaps`` takes about 20 minutes on two cores; ``--only TEXT`` runs those whose name has the text
-and keeps the other results.
+``python -m benchmarks.swaps`` runs the configs that have no result yet, and goes on where it was stopped. All of them
+take about half an hour on one core.
 """
 
 import argparse
@@ -53,16 +53,16 @@ def describe(result: Swap) -> dict:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--only', metavar='TEXT', default='', help='only configs whose name has this text')
+    parser.add_argument('--again', metavar='TEXT', help='run those whose name has this text again ("": all)')
     parser.add_argument('--out', type=Path, default=RESULT, metavar='FILE', help='(default: %(default)s)')
     args = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
     known = {entry['config']: entry for entry in json.loads(args.out.read_text())} if args.out.exists() else {}
-    found = []
     for config, backbone in rows():
         entry = known.get(config)
-        if args.only in config or entry is None or entry['new'] != backbone:
+        again = args.again is not None and args.again in config
+        if again or entry is None or entry['new'] != backbone:
             start = time.monotonic()
             entry = dict(config=config, new=backbone, refused='')
             try:
@@ -71,8 +71,8 @@ def main() -> int:
                 # Files of an installation are not the same elsewhere.
                 entry['refused'] = re.sub(r'"/[^"]*/([^/"]+)"', r'\1', str(error))
             print(f'{time.monotonic() - start:4.0f} s  {config}  {entry["refused"] or "ok"}'[:300], flush=True)
-        found.append(entry)
-        args.out.write_text(json.dumps(found, indent=1) + '\n')
+        known[config] = entry
+        args.out.write_text(json.dumps([known[name] for name, _ in rows() if name in known], indent=1) + '\n')
     return 0
 
 

@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(DOCS), str(DOCS / 'families')]
 import pictures  # noqa: E402
 from draw import PAGES, drawings  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
-from tables import counts, tables, weights  # noqa: E402
+from tables import counts, swaps, tables, weights  # noqa: E402
 
 from benchmarks.comparison import write_csv  # noqa: E402
 from benchmarks.leaderboard.collect import RESULTS, RUNS  # noqa: E402
@@ -52,7 +52,8 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 def write_tables(out: Path) -> None:
     write(out / 'docs' / 'families', tables())
-    write(out / 'docs', {'recipes-counts.md': counts(), 'weights-table.md': weights()})
+    files = {'recipes-counts.md': counts(), 'weights-table.md': weights(), 'swaps-table.md': swaps()}
+    write(out / 'docs', files)
 
 
 def write_drawings(out: Path) -> None:
@@ -88,7 +89,7 @@ def write_leaderboard(out: Path) -> None:
 
 
 STEPS: dict[str, tuple[str, Callable[[Path], None]]] = {
-    'tables': ('tables of the families and recipes', write_tables),
+    'tables': ('tables of the families, recipes and swaps', write_tables),
     'drawings': ('drawings of the families', write_drawings),
     'plots': ('loss curves and similarity map', write_plots),
     'benchmarks': ('tables and plots of the benchmarks', write_benchmarks),

@@ -1,5 +1,6 @@
 """Write the tables of the families' pages, and of the recipes, from the metafiles and from counts."""
 
+import json
 import re
 from pathlib import Path
 
@@ -62,6 +63,25 @@ def weights() -> str:
         metrics = ', '.join(f'{value} {metric}' for metric, value in entry.metrics.items())
         licence = entry.licence or 'not stated'
         text += f'| `{entry.name}` | `{entry.variant}` | {kind} | {metrics} | {entry.source} | {licence} |\n'
+    return text
+
+
+def swaps() -> str:
+    """List the stock configs that were swapped, with what changed, then those that were refused, with the reason."""
+    entries = json.loads((ROOT / 'docs' / 'measured' / 'swaps.json').read_text())
+    text = (
+        '| config | model | neck | head | old backbone | new backbone | other places |\n|---|---|---|---|---|---|---|\n'
+    )
+    for entry in entries:
+        if not entry['refused']:
+            places = ', '.join(f'`{place.removeprefix("model.")}`' for place in entry['changes']) or '-'
+            columns = (entry[key] or '-' for key in ('model', 'neck', 'head', 'old', 'new'))
+            text += f'| `{entry["config"].removesuffix(".py")}` | {" | ".join(columns)} | {places} |\n'
+    text += '\n| refused | reason |\n|---|---|\n'
+    for entry in entries:
+        if entry['refused']:
+            reason = entry['refused'].partition(': ')[2].replace('|', '/')
+            text += f'| `{entry["config"].removesuffix(".py")}` | {reason} |\n'
     return text
 
 

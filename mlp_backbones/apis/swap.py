@@ -112,6 +112,11 @@ def swap_backbone(
         path, base = Path(config.filename or 'config.py'), ''
     else:
         path, base = find_config(str(config), CONFIGS)
+        if path.suffix == '.py' and Config._is_lazy_import(str(path)):
+            raise UserError(
+                f'{path.name} is written with `read_base`, and no config with `_base_` can inherit from it: load it, and '
+                f'give the Config to mlp_backbones.swap_backbone'
+            )
         config = load_config(str(path), CONFIGS)
         config.pop('provenance')
     import_libraries(config)
@@ -345,12 +350,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--recipe', choices=RECIPES, default='keep', help='whose optimizer (default: keep)')
     parser.add_argument('-o', '--output', type=Path, help='file to write (default: NAME_BACKBONE.py in this folder)')
+    parser.add_argument(
+        '--no-dry-run', action='store_true', help='write it without a training step and a prediction on the CPU'
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Swap, print what changes, and write the new config."""
-    result = swap_backbone(args.config, args.backbone, args.weights, args.recipe)
+    result = swap_backbone(args.config, args.backbone, args.weights, args.recipe, not args.no_dry_run)
     output = args.output or Path(f'{result.path.stem}_{args.backbone}.py')
     if args.output is None and output.exists():
         raise UserError(f'{printable(output)} exists: name the file to write with -o')
@@ -360,4 +368,5 @@ def run(args: argparse.Namespace) -> None:
     print(result.edits.diff())
     for note in result.notes:
         print(f'note: {note}')
-    print(f'a training step and a prediction succeeded; written to {output}')
+    tried = 'not tried' if args.no_dry_run else 'a training step and a prediction succeeded'
+    print(f'{tried}; written to {output}')

@@ -224,7 +224,7 @@ def _classes(config: Config) -> int:
 
 
 class _RatesOnCPU(TorchFunctionMode):
-    """Keeps ``torch.linspace`` on the CPU: backbones read rates of drop path from it, and meta tensors have no values."""
+    """Keeps ``torch.linspace`` on the CPU: backbones read drop path rates from it, and meta tensors have no values."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return func(*args, **(kwargs or {}) | (dict(device='cpu') if func is torch.linspace else {}))

@@ -44,6 +44,7 @@ RUN_BY = {
     '-m mlp_backbones': 'test_install.py::test_the_tools_of_the_wheel',
     '-m benchmarks.leaderboard': 'benchmarks/leaderboard/test_build.py::test_the_commands',
     '-m benchmarks': 'benchmarks/test_benchmarks.py::test_a_run_writes_what_a_report_renders',
+    '-m mlp_backbones swap': 'apis/test_swap.py::test_command_writes_a_config_that_it_has_tried',
     'tools/convert_checkpoint.py': 'checkpoints/test_convert.py::test_the_tool',
     'tools/similarity.py': 'analysis/test_similarity.py::test_two_variants_with_their_files',
     'tools/export.py': 'tools/test_tools.py::test_export_of_a_variant_and_of_a_segmentor',
@@ -138,6 +139,18 @@ def test_table_of_the_weights():
         assert source == weights.source and licence == (weights.licence or 'not stated')
         assert all(f'{value} {metric}' in metrics for metric, value in weights.metrics.items())
     assert '\n<!-- built: weights-table.md -->\n' in (ROOT / 'docs' / 'weights.md').read_text()
+
+
+def test_table_of_the_swaps():
+    """It has what was measured; at least 60 configs took a backbone, and every family is there."""
+    entries = json.loads((ROOT / 'docs' / 'measured' / 'swaps.json').read_text())
+    (_, done), (_, refused) = tables(builder('tables').swaps())
+    assert len(done) >= 60 and len(done) + len(refused) == len(entries)
+    for entry in entries:
+        row = next(row for row in done + refused if row[0].strip('`') == entry['config'].removesuffix('.py'))
+        assert row[1:6] == [entry[key] or '-' for key in ('model', 'neck', 'head', 'old', 'new')] or entry['refused']
+    families = {entry['new'].partition('_')[0] for entry in entries if not entry['refused']}
+    assert families == {family.lower() for family in FAMILIES}
 
 
 def test_counts_at_other_sizes():
