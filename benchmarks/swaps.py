@@ -41,7 +41,7 @@ def describe(result: Swap) -> dict:
         model=type_name(old),
         head=kinds[0] if kinds else '',
         neck='+'.join(type_name(node) for _, node in neck_nodes(old)),
-        old=type_name(result.edits.old.get('model')[place[1]][0] if len(place) > 2 else old[place[1]]),
+        old=type_name(old['image_encoder'][0] if 'image_encoder' in place else old['backbone']),
         changes={
             '.'.join(map(str, place)): plain(new)
             for place, _, new, _ in result.edits.changes()

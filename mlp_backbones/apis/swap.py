@@ -3,7 +3,7 @@
 import argparse
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -68,10 +68,15 @@ class Swap:
 
         Args:
             folder: that the file will be in. Default None: any; a base that only a path names is then absolute.
+
+        Raises:
+            UserError: if the old config has no file, or a changed value cannot be written, such as a class.
         """
         base = self.base
         if not base:
             path = self.path.resolve()
+            if not path.is_file():
+                raise UserError(f'{self.path.name} is no file, from which a config could inherit: use the new Config')
             base = repr(path.as_posix() if folder is None else _relative(path, Path(folder).resolve()))
         return self.edits.text(base, self.heading)
 
@@ -108,14 +113,15 @@ def swap_backbone(
         arch = options['arch']
     except (KeyError, ValueError) as error:
         raise UserError(str(error) if isinstance(error, ValueError) else f'{backbone!r} names no arch') from error
-    if isinstance(config, Config):
+    loaded = isinstance(config, Config)
+    if loaded:
         path, base = Path(config.filename or 'config.py'), ''
     else:
         path, base = find_config(str(config), CONFIGS)
         if path.suffix == '.py' and Config._is_lazy_import(str(path)):
             raise UserError(
-                f'{path.name} is written with `read_base`, and no config with `_base_` can inherit from it: load it, and '
-                f'give the Config to mlp_backbones.swap_backbone'
+                f'{path.name} is written with `read_base`, and no config with `_base_` can inherit from it: load it, '
+                f'and give the Config to mlp_backbones.swap_backbone'
             )
         config = load_config(str(path), CONFIGS)
         config.pop('provenance')
@@ -134,7 +140,8 @@ def swap_backbone(
     except Unplaced as error:
         raise UserError(f'{path.name} cannot take {backbone}: {error}') from error
     if dry_run:
-        _prove(result, load_weights=weights is not None and Path(weights).is_file())
+        # What was loaded by the caller may differ from its file.
+        _prove(result if loaded else _reread(result), weights is not None and Path(weights).is_file())
     return result
 
 
@@ -292,8 +299,8 @@ class _Swapper:
             self.edits.set(('model', 'init_cfg'), None, 'weights of the old network')
 
 
-def _prove(result: Swap, load_weights: bool) -> None:
-    """Read the text back, compare it with the edited config, and try it."""
+def _reread(result: Swap) -> Swap:
+    """The same with the config that its text gives, which must not differ."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f'{result.path.stem}.py')
         path.write_text(result.text())
@@ -301,9 +308,12 @@ def _prove(result: Swap, load_weights: bool) -> None:
     for key in {place[0] for place, *_ in result.edits.changes()}:
         if plain(read.get(key)) != plain(result.config.get(key)):
             raise UserError(f'{result.path.name}: {key} cannot be changed in a config that inherits from this one')
-    read.pop('provenance', None)
+    return replace(result, config=read)
+
+
+def _prove(result: Swap, load_weights: bool) -> None:
     try:
-        model, idle = try_config(read, load_weights)
+        model, idle = try_config(result.config, load_weights)
     except CheckpointError:
         raise
     except UserError as error:

@@ -230,6 +230,29 @@ def test_classes_cannot_be_written():
         literal([int])
 
 
+PURE = """
+from mmpretrain.models import GlobalAveragePooling, ImageClassifier, LinearClsHead, ResNet
+
+model = dict(
+    type=ImageClassifier,
+    backbone=dict(type=ResNet, depth=18),
+    neck=dict(type=GlobalAveragePooling),
+    head=dict(type=LinearClsHead, num_classes=3, in_channels=512),
+)
+"""
+
+
+def test_pure_python_configs_are_swapped_as_objects(tmp_path):
+    path = tmp_path / 'pure.py'
+    path.write_text(PURE)
+    with pytest.raises(UserError, match='read_base'):
+        planned(str(path))
+    old = Config.fromfile(path)
+    result = swap_backbone(old, 'cyclemlp_b1', dry_run=False)
+    assert result.config.model.backbone.out_indices == (3,)
+    assert old.model.backbone.depth == 18
+
+
 # Names.
 
 
