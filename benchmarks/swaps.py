@@ -1,7 +1,7 @@
 """Swap the backbone of stock configs: which configs, and a run of them all that writes docs/measured/swaps.json.
 
 ``python -m benchmarks.swaps`` runs the configs that have no result yet, and goes on where it was stopped. All of them
-take about half an hour on one core.
+take about half an hour on one core. Configs of libraries that are not installed are left out.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import torch
 
 from mlp_backbones.apis.edits import plain
 from mlp_backbones.apis.seams import backbone_place, neck_nodes
+from mlp_backbones.apis.stock import library_configs
 from mlp_backbones.apis.swap import Swap, swap_backbone
 from mlp_backbones.engine.nodes import type_name
 from mlp_backbones.errors import UserError
@@ -61,6 +62,8 @@ def main() -> int:
     known = {entry['config']: entry for entry in json.loads(args.out.read_text())} if args.out.exists() else {}
     for config, backbone in rows():
         entry = known.get(config)
+        if library_configs(config.partition('::')[0]) is None:
+            continue  # results of another environment stay
         again = args.again is not None and args.again in config
         if again or entry is None or entry['new'] != backbone:
             start = time.monotonic()

@@ -14,6 +14,7 @@ from .edits import plain
 # Data of the recipes for a library's configs, and their methods, nearest last.
 RECIPES = dict(
     mmdet=('COCO', ('Cascade Mask R-CNN', 'RetinaNet', 'Mask R-CNN')),
+    mmrotate=('COCO', ('Cascade Mask R-CNN', 'RetinaNet', 'Mask R-CNN')),
     mmseg=('ADE20K', ('Semantic FPN', 'UperNet')),
     mmpretrain=('ImageNet-1K', ('Classifier',)),
 )

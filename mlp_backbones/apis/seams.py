@@ -133,7 +133,7 @@ def find_readers(model: dict, levels: Sequence[Level], skip_neck: bool = False) 
     if deepest and max(deepest) < len(levels) - 1:
         raise Unplaced(
             f'model.decode_head reads output {max(deepest)} of {len(levels)}, and the last one is only for '
-            f'training: the old backbone contains a decoder, which the new one lacks'
+            f'training: a decoder is in the old backbone, and not in the new one'
         )
     if not readers:
         raise Unplaced(f'model ({type_name(model)}): nothing in it holds a width of the old backbone')
@@ -243,9 +243,9 @@ def match(levels: Sequence[Level], strides: Sequence[float], exact: bool) -> lis
     old = [level.stride for level in levels if level.stride is not None]
     if len(old) < len(levels):
         return [len(strides) - 1] * len(levels)
-    if old != sorted(old) or (not exact and max(old) < strides[1]):
+    if old != sorted(old) or max(old) < strides[1]:
         raise Unplaced(
-            f'the outputs of the old backbone have strides {join(old)}: it contains a decoder, which the new one lacks'
+            f'the outputs of the old backbone have strides {join(old)}: what makes them fine is not in the new one'
         )
     tail = list(range(len(strides) - len(old), len(strides)))
     if tail[0] >= 0 and [strides[i] for i in tail] == old:

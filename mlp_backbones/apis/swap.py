@@ -1,6 +1,7 @@
 """Put a backbone of this package into a config of mmdet, mmseg or mmpretrain."""
 
 import argparse
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,7 @@ RECIPES = ('keep', 'paper')
 # What all published weights of these families, and the recipes of this package, are trained with: RGB, ImageNet.
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 OF_ONE_SIZE = {'OCRHead'}  # heads that join maps, which must have one size
+RESIZING = ('mmseg', 'mmpretrain')  # libraries whose heads read maps of any stride
 LAYER_DECAY = 'mlp_backbones.LayerDecayOptimWrapperConstructor'
 
 
@@ -54,6 +56,8 @@ class Swap:
         base: expression for ``_base_``, or '' where only a path inherits.
         path: of the old config.
         heading: first comment of the new file.
+        levels: outputs of the old backbone, or of its neck where that is taken out.
+        widths: of the new outputs.
     """
 
     config: Config
@@ -61,6 +65,8 @@ class Swap:
     base: str
     path: Path
     heading: str
+    levels: Sequence[Level] = ()
+    widths: Sequence[int] = ()
     notes: list[str] = field(default_factory=list)
 
     def text(self, folder: str | Path | None = None) -> str:
@@ -77,7 +83,7 @@ class Swap:
             path = self.path.resolve()
             if not path.is_file():
                 raise UserError(f'{self.path.name} is no file, from which a config could inherit: use the new Config')
-            base = repr(path.as_posix() if folder is None else _relative(path, Path(folder).resolve()))
+            base = repr(path.as_posix() if folder is None else Path(os.path.relpath(path, folder)).as_posix())
         return self.edits.text(base, self.heading)
 
 
@@ -132,11 +138,11 @@ def swap_backbone(
     edits = Edits(config)
     try:
         result = Swap(edits.config, edits, base, path, f'{path.stem} with {backbone} as its backbone.')
-        stage = _Swapper(edits, family, arch, scope, result.notes)
-        stage.place_backbone(weights, recipe)
-        stage.normalise(weights)
-        stage.optimise(recipe)
-        stage.forget_weights()
+        swapper = _Swapper(edits, family, arch, scope, result.notes)
+        result.levels, result.widths = swapper.place_backbone(weights, recipe)
+        swapper.normalise(weights)
+        swapper.optimise(recipe)
+        swapper.forget_weights()
     except Unplaced as error:
         raise UserError(f'{path.name} cannot take {backbone}: {error}') from error
     if dry_run:
@@ -157,8 +163,12 @@ class _Swapper:
         self.variant = f'{family.__name__.lower()}_{arch}'
         self.recipe = nearest_recipe(edits.old, self.variant, CONFIGS)
 
-    def place_backbone(self, weights: str | None, recipe: str) -> None:
-        """Put the backbone in, and the widths and numbers of its outputs wherever they are held."""
+    def place_backbone(self, weights: str | None, recipe: str) -> tuple[list[Level], list[int]]:
+        """Put the backbone in, and the widths and numbers of its outputs wherever they are held.
+
+        Returns:
+            The old outputs, and the widths of the new ones.
+        """
         place = backbone_place(self.model)
         old = self.edits.get(place)
         levels = probe_backbone(old, self.scope)
@@ -174,10 +184,12 @@ class _Swapper:
         read = sorted({i for reader in readers for i in reader.levels})
         wanted = [levels[i].stride for i in read]
         if several:
-            matched = match(levels, strides, exact=self.scope == 'mmdet')
+            matched = match(levels, strides, exact=self.scope not in RESIZING)
             stages = [matched[i] for i in read]
         else:
             stages = [max(len(strides) * (k + 1) // len(read), 1) - 1 for k in range(len(read))]
+            if len(set(stages)) < len(read):
+                raise Unplaced(f'{len(read)} outputs are read, and the new backbone has {len(strides)}')
         given = [strides[stage] for stage in stages]
         scales = self._scales(given, wanted, several)
         indices = tuple(sorted(set(stages)))
@@ -195,6 +207,7 @@ class _Swapper:
         if self.family.__name__ == 'SparseMLP':
             hooks = [*plain(self.edits.get(('custom_hooks',)) or []), dict(type='mlp_backbones.AuxiliaryLossHook')]
             self.edits.set(('custom_hooks',), hooks, "adds the experts' auxiliary loss")
+        return levels, widths
 
     def _scales(self, given: Sequence[float], wanted: Sequence[float | None], several: bool) -> list[float] | None:
         """What a pyramid has to scale each output by; None where none is needed."""
@@ -204,9 +217,9 @@ class _Swapper:
         if several:
             # OCRHead joins its maps with those of the head before it.
             return scales if OF_ONE_SIZE & set(map(type_name, dicts(self.model))) else None
-        if self.scope == 'mmdet':
+        if self.scope not in RESIZING:
             return scales
-        # Segmentors resize what they read; they need several scales, but not exact ones.
+        # They need several scales, but not exact ones.
         return None if len(scales) == 1 or all(0.7 < scale < 1.5 for scale in scales) else scales
 
     def _backbone_node(self, out_indices: tuple[int, ...], weights: str | None, recipe: str) -> dict:
@@ -333,22 +346,13 @@ def _prove(result: Swap, load_weights: bool) -> None:
 
 
 def _left_over(result: Swap) -> list[str]:
-    model = result.config.model
-    old = {v for node in dicts(result.edits.old.model) for v in [node.get('in_channels')] if isinstance(v, int)}
+    """What still holds a width that only the old backbone has."""
+    gone = {level.channels for level in result.levels} - set(result.widths)
     return [
         f'{type_name(node)}.in_channels={node["in_channels"]}'
-        for node in dicts(model)
-        if isinstance(node.get('in_channels'), int) and node['in_channels'] in old and node['in_channels'] >= 512
+        for node in dicts(result.config.model)
+        if isinstance(node.get('in_channels'), int) and node['in_channels'] in gone
     ]
-
-
-def _relative(path: Path, folder: Path) -> str:
-    try:
-        return path.relative_to(folder, walk_up=True).as_posix()  # type: ignore[call-arg]
-    except (TypeError, ValueError):
-        import os
-
-        return Path(os.path.relpath(path, folder)).as_posix()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

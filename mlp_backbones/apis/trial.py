@@ -76,13 +76,16 @@ def try_config(config: Config, load_weights: bool = False) -> tuple[nn.Module, l
     Raises:
         UserError: if any of it fails, or a loss is not finite.
     """
-    for sizes in SIZES:
+    # Estimators of poses are built for one size.
+    fixed = tuple(config.get('codec', {}).get('input_size', ()))[::-1] if library(config) == 'mmpose' else ()
+    choices = [(fixed, fixed)] if fixed else SIZES
+    for sizes in choices:
         with _quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             try:
                 return _try(_small(config, load_weights), *sizes, load_weights)
             except UserError:
-                if sizes == SIZES[-1]:
+                if sizes == choices[-1]:
                     raise
     raise AssertionError
 
@@ -159,9 +162,12 @@ def _sample(config: Config, size: tuple[int, int], seed: int) -> dict:
     """A random image with its truth, as the data pipelines of a library give it."""
     generator = torch.Generator().manual_seed(seed)
     image = torch.randint(256, (3, *size), generator=generator, dtype=torch.uint8)
-    make = dict(mmdet=_detection, mmseg=_segmentation, mmpretrain=_classification).get(library(config))
+    make = SAMPLES.get(library(config))
     if make is None:
-        raise UserError(f'a config of {library(config)!r} cannot be tried: there is no random data for this library')
+        raise UserError(
+            f'a config of {library(config)!r} cannot be tried: there are no random images with truth for '
+            f'this library; leave the dry run out'
+        )
     return dict(inputs=image, data_samples=make(config, size, generator))
 
 
@@ -200,7 +206,7 @@ def _detection(config: Config, size: tuple[int, int], generator: torch.Generator
         mask[top:bottom, left:right] = 1
     labels = torch.randint(_classes(config), (3,), generator=generator)
     sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
-    sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+    sample.ignored_instances = InstanceData(bboxes=boxes[:0], labels=labels[:0])
     if any(node.get('with_mask') for node in dicts(config.get('train_dataloader', [dict(with_mask=True)]))):
         sample.gt_instances.masks = BitmapMasks(masks, height, width)
         sample.ignored_instances.masks = BitmapMasks(masks[:0], height, width)
@@ -210,6 +216,36 @@ def _detection(config: Config, size: tuple[int, int], generator: torch.Generator
     stuff = torch.full((1, round(height * scale), round(width * scale)), _classes(config) - 1)
     sample.gt_sem_seg = PixelData(sem_seg=stuff)
     return sample
+
+
+def _rotated(config: Config, size: tuple[int, int], generator: torch.Generator) -> Any:
+    from mmrotate.structures.bbox import RotatedBoxes
+
+    sample = _detection(config, size, generator)
+    for instances in (sample.gt_instances, sample.ignored_instances):
+        left, top, right, bottom = instances.bboxes.unbind(1)
+        turned = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top, torch.full_like(left, 0.3))
+        instances.bboxes = RotatedBoxes(torch.stack(turned, 1))
+    return sample
+
+
+def _pose(config: Config, size: tuple[int, int], generator: torch.Generator) -> Any:
+    from mmpose.testing import get_packed_inputs
+
+    codec = config.codec
+    heatmap = codec.get('heatmap_size') or [side // 4 for side in codec.input_size]
+    packed = get_packed_inputs(
+        batch_size=1,
+        num_keypoints=config.model.head.out_channels,
+        img_shape=size,
+        input_size=codec.input_size,
+        heatmap_size=heatmap,
+        simcc_split_ratio=codec.get('simcc_split_ratio', 2.0),
+    )
+    return packed['data_samples'][0]
+
+
+SAMPLES = dict(mmpose=_pose, mmdet=_detection, mmrotate=_rotated, mmseg=_segmentation, mmpretrain=_classification)
 
 
 def _classes(config: Config) -> int:

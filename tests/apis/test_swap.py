@@ -87,6 +87,7 @@ def test_what_holds_no_width_that_can_be_rewritten_is_named(model):
         ([4, 4], STRIDES, True, None),
         ([16, 8, 4], STRIDES, False, None),
         ([2], STRIDES, False, None),
+        ([4], STRIDES, True, None),  # the finest branch of an HRNet
     ],
 )
 def test_outputs_are_matched_by_stride_or_from_the_last(old, new, exact, expected):
@@ -285,8 +286,8 @@ def test_unknown_configs_name_the_nearest(name, hint):
     ('config', 'options', 'named'),
     [
         ('mmdet::mask_rcnn/mask-rcnn_r50-caffe-c4_1x_coco.py', {}, 'model.roi_head.shared_head'),
-        ('mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py', {}, 'decoder'),
-        ('mmseg::bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024.py', {}, 'decoder'),
+        ('mmseg::unet/unet-s5-d16_fcn_4xb4-160k_cityscapes-512x1024.py', {}, '16, 8, 4, 2, 1'),
+        ('mmseg::bisenetv1/bisenetv1_r18-d32_4xb4-160k_cityscapes-1024x1024.py', {}, 'model.decode_head'),
         ('mmpretrain::vgg/vgg11_8xb32_in1k.py', {}, 'model.head'),
         ('mmpretrain::conformer/conformer-tiny-p16_8xb128_in1k.py', {}, 'Conformer'),
         ('mmdet::soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco.py', {}, 'model.detector'),
