@@ -219,7 +219,7 @@ def _detection(config: Config, size: tuple[int, int], generator: torch.Generator
 
 
 def _rotated(config: Config, size: tuple[int, int], generator: torch.Generator) -> Any:
-    from mmrotate.structures.bbox import RotatedBoxes
+    from mmrotate.structures.bbox import RotatedBoxes  # pyright: ignore[reportMissingImports]
 
     sample = _detection(config, size, generator)
     for instances in (sample.gt_instances, sample.ignored_instances):
@@ -230,7 +230,7 @@ def _rotated(config: Config, size: tuple[int, int], generator: torch.Generator) 
 
 
 def _pose(config: Config, size: tuple[int, int], generator: torch.Generator) -> Any:
-    from mmpose.testing import get_packed_inputs
+    from mmpose.testing import get_packed_inputs  # pyright: ignore[reportMissingImports]
 
     codec = config.codec
     heatmap = codec.get('heatmap_size') or [side // 4 for side in codec.input_size]
