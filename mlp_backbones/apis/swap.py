@@ -175,7 +175,7 @@ class _Swapper:
         with torch.device('meta'):
             new = build_backbone(self.variant)
         several = len(set(new.strides)) == len(new.strides)
-        self.output_stride = dilated_stride(old, levels) if getattr(self.family, 'dilates', False) else None
+        self.output_stride = dilated_stride(old, levels) if self.family.dilates else None
         strides = [min(stride, self.output_stride or stride) for stride in new.strides]
         channels = new.stage_channels()
         pyramid = past_pyramid(self.model, levels) if several else None
@@ -372,7 +372,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Swap, print what changes, and write the new config."""
-    result = swap_backbone(args.config, args.backbone, args.weights, args.recipe, not args.no_dry_run)
+    try:
+        result = swap_backbone(args.config, args.backbone, args.weights, args.recipe, not args.no_dry_run)
+    except CheckpointError as error:
+        raise UserError(str(error)) from error
     output = args.output or Path(f'{result.path.stem}_{args.backbone}.py')
     if args.output is None and output.exists():
         raise UserError(f'{printable(output)} exists: name the file to write with -o')

@@ -123,6 +123,16 @@ def test_unread_outputs_are_left_out():
     assert head.pretrained is None
 
 
+def test_dilated_backbones_stay_dilated():
+    model = planned('mmseg::pspnet/pspnet_r50-d8_4xb2-40k_cityscapes-512x1024.py').model
+    assert (model.backbone.output_stride, model.backbone.out_indices) == (8, (2, 3))
+    assert (model.decode_head.in_index, model.auxiliary_head.in_index) == (1, 0)
+    detector = planned('mmdet::faster_rcnn/faster-rcnn_r50-caffe-dc5_1x_coco.py').model
+    assert (detector.backbone.output_stride, detector.backbone.out_indices) == (16, (3,))
+    assert detector.rpn_head.in_channels == detector.roi_head.bbox_roi_extractor.out_channels == 512
+    assert detector.roi_head.bbox_head.in_channels == 512
+
+
 @pytest.mark.parametrize(
     'name',
     [
