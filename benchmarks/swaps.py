@@ -10,13 +10,14 @@ import logging
 import re
 import sys
 import time
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
 
 from mlp_backbones.apis.edits import plain
 from mlp_backbones.apis.seams import backbone_place, neck_nodes
-from mlp_backbones.apis.stock import library_configs
+from mlp_backbones.apis.stock import LIBRARIES, library_configs
 from mlp_backbones.apis.swap import Swap, swap_backbone
 from mlp_backbones.engine.nodes import type_name
 from mlp_backbones.errors import UserError
@@ -60,7 +61,9 @@ def main() -> int:
     torch.set_num_threads(1)
     logging.disable(logging.INFO)
     known = {entry['config']: entry for entry in json.loads(args.out.read_text())} if args.out.exists() else {}
-    for config, backbone in rows():
+    groups = [[row for row in rows() if row[0].startswith(f'{name}::')] for name in LIBRARIES]
+    # One of each library in turn, so that a run that is stopped has all kinds.
+    for config, backbone in (row for turn in zip_longest(*groups) for row in turn if row):
         entry = known.get(config)
         if library_configs(config.partition('::')[0]) is None:
             continue  # results of another environment stay

@@ -37,6 +37,7 @@ from .stock import find_config
 from .trial import probe_backbone, try_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
+COMMAND = 'python -m mlp_backbones swap'
 RECIPES = ('keep', 'paper')
 # What all published weights of these families, and the recipes of this package, are trained with: RGB, ImageNet.
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
@@ -114,6 +115,8 @@ def swap_backbone(
     """
     if recipe not in RECIPES:
         raise UserError(f'recipe={recipe!r} is not valid: give one of {", ".join(RECIPES)}')
+    if weights not in (None, 'none') and '://' not in weights and not Path(weights).is_file():
+        raise UserError(f"weights={printable(weights)!r} is no file: give the path or the address of one, or 'none'")
     try:
         family, options = resolve(backbone, {})
         arch = options['arch']
@@ -137,7 +140,7 @@ def swap_backbone(
         raise UserError(f'{path.name} has no model')
     edits = Edits(config)
     try:
-        result = Swap(edits.config, edits, base, path, f'{path.stem} with {backbone} as its backbone.')
+        result = Swap(edits.config, edits, base, path, f'{path.stem} with {backbone}, by `{COMMAND}`.')
         swapper = _Swapper(edits, family, arch, scope, result.notes)
         result.levels, result.widths = swapper.place_backbone(weights, recipe)
         swapper.normalise(weights)
@@ -356,7 +359,7 @@ def _left_over(result: Swap) -> list[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of ``python -m mlp_backbones swap``."""
+    """Add the arguments of the command ``swap``."""
     parser.add_argument('config', help='a path, LIBRARY::FOLDER/NAME.py, or the name of a config')
     parser.add_argument('backbone', help='e.g. cyclemlp_b2')
     parser.add_argument(

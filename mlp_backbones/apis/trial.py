@@ -129,7 +129,7 @@ def _small(config: Config, load_weights: bool) -> Config:
     config = deepcopy(config)
     for node in dicts(config.model):
         if type_name(node.get('init_cfg') or {}) == 'Pretrained' and not (load_weights and _is_ours(node)):
-            node.init_cfg = None
+            node['init_cfg'] = None
     for owner in (config, config.model):
         preprocessor = owner.get('data_preprocessor')
         if preprocessor:
@@ -212,7 +212,7 @@ def _detection(config: Config, size: tuple[int, int], generator: torch.Generator
         sample.ignored_instances.masks = BitmapMasks(masks[:0], height, width)
     if 'roi_head' in config.model and 'rpn_head' not in config.model:
         sample.proposals = InstanceData(bboxes=boxes.clone(), scores=torch.ones(3))
-    scale: Any = next((node.scale_factor for node in dicts(config) if type_name(node) == 'SegRescale'), 1)
+    scale: Any = next((node['scale_factor'] for node in dicts(config) if type_name(node) == 'SegRescale'), 1)
     stuff = torch.full((1, round(height * scale), round(width * scale)), _classes(config) - 1)
     sample.gt_sem_seg = PixelData(sem_seg=stuff)
     return sample

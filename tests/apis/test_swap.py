@@ -215,6 +215,15 @@ def test_text_gives_the_same_config(tmp_path):
     assert plain(read._cfg_dict) == plain(result.config._cfg_dict)
 
 
+def test_a_config_given_by_its_path_is_inherited_from_relatively(tmp_path):
+    (tmp_path / 'mine.py').write_text("_base_ = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'\n")
+    (tmp_path / 'new').mkdir()
+    result = swap_backbone(tmp_path / 'mine.py', 'cyclemlp_b1', dry_run=False)
+    (tmp_path / 'new' / 'new.py').write_text(result.text(tmp_path / 'new'))
+    tmp_path.rename(moved := tmp_path.with_name('moved'))
+    assert Config.fromfile(moved / 'new' / 'new.py').model.head.in_channels == 512
+
+
 def test_edits_replace_merge_and_rewrite_lists():
     old = Config(dict(a=dict(b=1, c=dict(d=2)), heads=[dict(e=3, f=4), dict(e=5)], kept=6))
     edits = Edits(old)
@@ -304,6 +313,7 @@ def test_unknown_configs_name_the_nearest(name, hint):
         ('mmpretrain::resnet/resnet18_8xb32_in1k.py', dict(backbone='cyclemlp_b9'), 'cyclemlp_b1'),
         ('mmpretrain::resnet/resnet18_8xb32_in1k.py', dict(backbone='CycleMLP'), 'arch'),
         ('mmpretrain::resnet/resnet18_8xb32_in1k.py', dict(recipe='best'), 'keep'),
+        ('mmpretrain::resnet/resnet18_8xb32_in1k.py', dict(weights='lost.pth'), 'lost.pth'),
     ],
 )
 def test_refusals_name_the_place(config, options, named):
