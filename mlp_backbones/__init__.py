@@ -10,6 +10,8 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
+from typing import TYPE_CHECKING, Any
+
 from . import backbones, checkpoints, moved, ops, recipes
 from .backbones import *  # noqa: F403  # the families
 from .backbones import build_backbone, build_classifier, list_backbones
@@ -23,6 +25,19 @@ moved.install()
 recipes.install()
 if not MMENGINE_READS_RUNNERS:
     checkpoints.install_loader()
+
+if TYPE_CHECKING:
+    from .apis.swap import swap_backbone
+
+
+def __getattr__(name: str) -> Any:
+    if name == 'swap_backbone':
+        # Imported when it is asked for: what it needs imports mmcv and other libraries.
+        from .apis.swap import swap_backbone
+
+        return swap_backbone
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
 
 __all__ = [
     *FAMILIES,

@@ -26,6 +26,7 @@ FLOORS = (
 INSIDE = {
     ('ops/norm.py', 'mlp_backbones.ops.triton'),  # Triton is optional
     ('ops/shift.py', 'mlp_backbones.ops.triton'),
+    ('__init__.py', 'mlp_backbones.apis.swap'),  # `import mlp_backbones` takes torch and mmengine only
     ('apis/prepare.py', 'mlp_backbones.datasets'),  # scikit-learn is optional
 }
 
