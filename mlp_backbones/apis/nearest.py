@@ -1,13 +1,17 @@
 """The recipe of this package that is nearest to a config: its weights, its backbone's options and its optimizer."""
 
 import re
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
 import yaml
 from mmengine.config import Config, ConfigDict
 
+from ..checkpoints import list_weights
+from ..checkpoints.weights import SCHEME, Weights
 from ..engine.nodes import type_name
+from ..errors import UserError, printable
 from .config import library
 from .edits import plain
 
@@ -67,10 +71,36 @@ def nearest_recipe(config: Config, backbone: str, configs: Path) -> Config | Non
     return Config.fromfile(configs.parent / max(fitting, key=nearness)['Config']) if fitting else None
 
 
-def published_weights(backbone: str, configs: Path) -> str | None:
-    """Address of the published ImageNet weights of a variant, from the metafiles, or None."""
-    classifiers = (model for model in _recipes(configs) if model['Metadata']['Head'] == 'Classifier')
-    return next((m['Weights'] for m in classifiers if m['Metadata']['Backbone'] == backbone and 'Weights' in m), None)
+def choose_weights(variant: str, given: str | None) -> tuple[str, Weights | None]:
+    """The checkpoint for an ``init_cfg``, and what is known of it.
+
+    Args:
+        variant: of the backbone, e.g. 'cyclemlp_b1'.
+        given: a file, an address, the name of published weights, or 'none'. Default None: the published ImageNet
+            weights of the variant that can be fetched.
+
+    Returns:
+        Path or address, or '' for none; and the entry of :func:`.list_weights`, or None for other weights.
+
+    Raises:
+        UserError: if the weights are of another variant, or there are none of that name.
+    """
+    known = {weights.name: weights for weights in list_weights()}
+    if given is None:
+        found = known.get(variant)
+        return (f'{SCHEME}://{variant}' if found and not found.file else ''), found
+    name = given.removeprefix(f'{SCHEME}://')
+    if given == 'none' or '://' in name or Path(given).is_file():
+        return '' if given == 'none' else given, None
+    if name not in known:
+        near = get_close_matches(name[:100], known, n=3, cutoff=0.5) or [*known]
+        raise UserError(
+            f'weights={printable(given)!r} is no file, and no published weights have this name: there are '
+            f"{', '.join(near)}; 'none' starts from random weights"
+        )
+    if known[name].variant != variant:
+        raise UserError(f'weights={given!r} are of {known[name].variant}, and the backbone is {variant}')
+    return f'{SCHEME}://{name}', known[name]
 
 
 def batch_size(config: Config) -> int | None:

@@ -15,12 +15,14 @@ from mmengine.config import Config
 from ..backbones import MLPBackbone, build_backbone
 from ..backbones.builders import resolve
 from ..checkpoints import CheckpointError
+from ..checkpoints.weights import IMAGENET_MEAN, IMAGENET_STD, Weights
 from ..engine.nodes import dicts, type_name
 from ..errors import UserError, printable
 from ..files import write_text
+from ..recipes import recipes_folder
 from .config import import_libraries, library, load_config
 from .edits import Edits, Place, plain
-from .nearest import LEFT_OUT, nearest_recipe, paper_optimizer, published_weights
+from .nearest import LEFT_OUT, choose_weights, nearest_recipe, paper_optimizer
 from .seams import (
     Level,
     Unplaced,
@@ -36,11 +38,8 @@ from .seams import (
 from .stock import find_config
 from .trial import probe_backbone, try_config
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
 COMMAND = 'python -m mlp_backbones swap'
 RECIPES = ('keep', 'paper')
-# What all published weights of these families, and the recipes of this package, are trained with: RGB, ImageNet.
-MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 OF_ONE_SIZE = {'OCRHead'}  # heads that join maps, which must have one size
 RESIZING = ('mmseg', 'mmpretrain')  # libraries whose heads read maps of any stride
 LAYER_DECAY = 'mlp_backbones.LayerDecayOptimWrapperConstructor'
@@ -100,7 +99,8 @@ def swap_backbone(
         config: a config, its path, ``LIBRARY::FOLDER/NAME.py``, or its bare name in this package or in an installed
             library.
         backbone: a variant, as :func:`.list_backbones` has it, e.g. ``'cyclemlp_b2'``.
-        weights: a checkpoint's file or address, or 'none'. Default None: the published weights, where there are any.
+        weights: a checkpoint's file or address, the name of published weights (:func:`.list_weights`), or 'none'.
+            Default None: the published ImageNet weights, where there are any to fetch.
         recipe: 'keep' leaves the optimizer as it is; 'paper' takes optimizer, exceptions from weight decay, clipping
             and drop path of this package's nearest recipe, with the rate scaled to the batch. Default 'keep'.
         dry_run: whether to take one training step and predict once with the result, on the CPU. Default True.
@@ -115,24 +115,23 @@ def swap_backbone(
     """
     if recipe not in RECIPES:
         raise UserError(f'recipe={recipe!r} is not valid: give one of {", ".join(RECIPES)}')
-    if weights not in (None, 'none') and '://' not in weights and not Path(weights).is_file():
-        raise UserError(f"weights={printable(weights)!r} is no file: give the path or the address of one, or 'none'")
     try:
         family, options = resolve(backbone, {})
         arch = options['arch']
     except (KeyError, ValueError) as error:
         raise UserError(str(error) if isinstance(error, ValueError) else f'{backbone!r} names no arch') from error
+    configs = recipes_folder() / 'configs'
     loaded = isinstance(config, Config)
     if loaded:
         path, base = Path(config.filename or 'config.py'), ''
     else:
-        path, base = find_config(str(config), CONFIGS)
+        path, base = find_config(str(config), configs)
         if path.suffix == '.py' and Config._is_lazy_import(str(path)):
             raise UserError(
                 f'{path.name} is written with `read_base`, and no config with `_base_` can inherit from it: load it, '
                 f'and give the Config to mlp_backbones.swap_backbone'
             )
-        config = load_config(str(path), CONFIGS)
+        config = load_config(str(path), configs)
         config.pop('provenance')
     import_libraries(config)
     scope = library(config)
@@ -143,7 +142,7 @@ def swap_backbone(
         result = Swap(edits.config, edits, base, path, f'{path.stem} with {backbone}, by `{COMMAND}`.')
         swapper = _Swapper(edits, family, arch, scope, result.notes)
         result.levels, result.widths = swapper.place_backbone(weights, recipe)
-        swapper.normalise(weights)
+        swapper.normalise()
         swapper.optimise(recipe)
         swapper.forget_weights()
     except Unplaced as error:
@@ -158,13 +157,15 @@ class _Swapper:
     """The parts of a swap, which share what is known of the old and the new backbone."""
 
     output_stride: int | None = None
+    checkpoint: str = ''
+    weights: Weights | None = None
 
     def __init__(self, edits: Edits, family: type[MLPBackbone], arch: str, scope: str, notes: list[str]):
         self.edits = edits
         self.model = edits.old.model
         self.family, self.arch, self.scope, self.notes = family, arch, scope, notes
         self.variant = f'{family.__name__.lower()}_{arch}'
-        self.recipe = nearest_recipe(edits.old, self.variant, CONFIGS)
+        self.recipe = nearest_recipe(edits.old, self.variant, recipes_folder() / 'configs')
 
     def place_backbone(self, weights: str | None, recipe: str) -> tuple[list[Level], list[int]]:
         """Put the backbone in, and the widths and numbers of its outputs wherever they are held.
@@ -172,6 +173,7 @@ class _Swapper:
         Returns:
             The old outputs, and the widths of the new ones.
         """
+        self.checkpoint, self.weights = choose_weights(self.variant, weights)
         place = backbone_place(self.model)
         old = self.edits.get(place)
         levels = probe_backbone(old, self.scope)
@@ -239,14 +241,11 @@ class _Swapper:
             node['output_stride'] = self.output_stride
         if recipe == 'paper':
             node['drop_path_rate'] = options.get('drop_path_rate', 0.0)
-        address = published_weights(self.variant, CONFIGS) if weights is None else weights
-        if address and weights != 'none':
-            node['init_cfg'] = dict(type='Pretrained', checkpoint=address)
+        if self.checkpoint:
+            node['init_cfg'] = dict(type='Pretrained', checkpoint=self.checkpoint)
         elif weights is None:
-            self.notes.append(
-                f'no published weights are linked for {name} {self.arch}: it starts from random weights; give a '
-                f'file with --weights'
-            )
+            page = self.weights and f'those on the page {self.weights.address} need `--weights {self.weights.name}`'
+            self.notes.append(f'{name} {self.arch} starts from random weights: {page or "none are published"}')
         return node
 
     def _add_necks(self, levels: Sequence[Level], channels: list[int], scales: Sequence[float] | None) -> None:
@@ -264,30 +263,31 @@ class _Swapper:
             necks = [*added, *(neck if isinstance(neck, list) else [neck])]
             self.edits.set(('model', 'neck'), necks if len(necks) > 1 else necks[0], why)
 
-    def normalise(self, weights: str | None) -> None:
+    def normalise(self) -> None:
         place: Place = ('model', 'data_preprocessor') if 'data_preprocessor' in self.model else ('data_preprocessor',)
         node = self.edits.get(place)
         order = 'to_rgb' if self.scope == 'mmpretrain' else 'bgr_to_rgb'
-        if node is None or weights == 'none':
+        if node is None or not self.checkpoint:
             return
         old = (list(node.get('mean') or []), list(node.get('std') or []), bool(node.get(order)))
-        if old != (MEAN, STD, True):
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if self.weights is None else (self.weights.mean, self.weights.std)
+        if old != ([*mean], [*std], True):
             why = 'images as the weights saw them in training'
-            for key, value in (('mean', MEAN), ('std', STD), (order, True)):
+            for key, value in (('mean', [*mean]), ('std', [*std]), (order, True)):
                 self.edits.set((*place, key), value, why)
             if node.get('rgb_to_bgr'):
                 self.edits.set((*place, 'rgb_to_bgr'), False, why)
             shown = f'mean {old[0]}, std {old[1]}, {"RGB" if old[2] else "BGR"}' if old[0] else 'no normalisation'
             self.notes.append(
-                f'the old config has {shown}; images are now normalised as ImageNet weights need it: mean {MEAN}, '
-                f'std {STD}, RGB'
+                f'the old config has {shown}; images are now normalised as the weights need it: mean {[*mean]}, '
+                f'std {[*std]}, RGB'
             )
 
     def optimise(self, recipe: str) -> None:
         wrapper = self.edits.get(('optim_wrapper',))
         if recipe == 'paper':
             if self.recipe is None:
-                raise UserError(f'--recipe paper: {CONFIGS} has no recipe for a config of {self.scope}')
+                raise UserError(f'--recipe paper: there is no recipe for a config of {self.scope!r}')
             name = Path(self.recipe.filename).stem
             new, scaled = paper_optimizer(self.edits.old, self.recipe)
             self.edits.set(('optim_wrapper',), new, f'of {name}; {scaled}')
@@ -363,7 +363,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('config', help='a path, LIBRARY::FOLDER/NAME.py, or the name of a config')
     parser.add_argument('backbone', help='e.g. cyclemlp_b2')
     parser.add_argument(
-        '--weights', metavar='FILE|URL|none', help='of the backbone (default: the published ones, where there are any)'
+        '--weights', metavar='FILE|NAME|none', help='of the backbone (default: the published ones, where there are any)'
     )
     parser.add_argument('--recipe', choices=RECIPES, default='keep', help='whose optimizer (default: keep)')
     parser.add_argument('-o', '--output', type=Path, help='file to write (default: NAME_BACKBONE.py in this folder)')

@@ -8,10 +8,13 @@ import mlp_backbones as mb
 from mlp_backbones.apis.edits import Edits, literal, plain
 from mlp_backbones.apis.seams import Level, Unplaced, dilated_stride, find_readers, match
 from mlp_backbones.apis.stock import find_config
-from mlp_backbones.apis.swap import CONFIGS, MEAN, STD, swap_backbone
+from mlp_backbones.apis.swap import swap_backbone
 from mlp_backbones.checkpoints import CheckpointError
+from mlp_backbones.checkpoints.weights import IMAGENET_MEAN, IMAGENET_STD
 from mlp_backbones.errors import UserError
+from tests.conftest import ROOT
 
+CONFIGS = ROOT / 'configs'
 FOUR = [Level(256, 4), Level(512, 8), Level(1024, 16), Level(2048, 32)]
 STRIDES = [4, 8, 16, 32]
 
@@ -145,13 +148,24 @@ def test_dilated_backbones_stay_dilated():
 def test_images_are_normalised_as_the_weights_need(name):
     result = swap_backbone(name, 'cyclemlp_b1', dry_run=False)
     found = result.config.model.get('data_preprocessor') or result.config.data_preprocessor
-    assert (found.mean, found.std) == (MEAN, STD)
+    assert (found.mean, found.std) == ([*IMAGENET_MEAN], [*IMAGENET_STD])
     assert found.get('bgr_to_rgb', found.get('to_rgb')) is True
     assert any('normalis' in note for note in result.notes)
     untouched = planned(name, weights='none')
     old = result.edits.old
     assert untouched.model.get('data_preprocessor') == old.model.get('data_preprocessor')
     assert untouched.get('data_preprocessor') == old.get('data_preprocessor')
+
+
+def test_published_weights_are_linked_by_name():
+    name = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
+    assert planned(name).model.backbone.init_cfg.checkpoint == 'mlp_backbones://cyclemlp_b1'
+    assert planned(name, weights='cyclemlp_b1').model.backbone.init_cfg.checkpoint == 'mlp_backbones://cyclemlp_b1'
+    assert 'init_cfg' not in planned(name, weights='none').model.backbone
+    # Normalised as the file needs it, which is not as ImageNet's.
+    own = next(w for w in mb.list_weights() if tuple(w.mean) != IMAGENET_MEAN and not w.file)
+    config = planned(name, own.variant, weights=own.name)
+    assert (config.data_preprocessor.mean, config.data_preprocessor.std) == ([*own.mean], [*own.std])
 
 
 def test_one_scale_gets_a_pyramid_of_the_old_strides():
@@ -314,6 +328,7 @@ def test_unknown_configs_name_the_nearest(name, hint):
         ('mmpretrain::resnet/resnet18_8xb32_in1k.py', dict(backbone='CycleMLP'), 'arch'),
         ('mmpretrain::resnet/resnet18_8xb32_in1k.py', dict(recipe='best'), 'keep'),
         ('mmpretrain::resnet/resnet18_8xb32_in1k.py', dict(weights='lost.pth'), 'lost.pth'),
+        ('mmpretrain::resnet/resnet18_8xb32_in1k.py', dict(weights='cyclemlp_b3'), 'cyclemlp_b3'),
     ],
 )
 def test_refusals_name_the_place(config, options, named):
