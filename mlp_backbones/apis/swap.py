@@ -333,6 +333,11 @@ def _prove(result: Swap, load_weights: bool) -> None:
     except CheckpointError:
         raise
     except UserError as error:
+        if _fails_alike(result.edits.old, str(error)):
+            raise UserError(
+                f'{result.path.name}: in the dry run, {error}; the old config fails in the same way, so the backbone '
+                f'is not the cause: --no-dry-run (dry_run=False) leaves the dry run out'
+            ) from error
         left = _left_over(result)
         hint = f'; places that still hold a width of the old backbone: {", ".join(left)}' if left else ''
         raise UserError(f'{result.path.name} cannot take the new backbone: in the dry run, {error}{hint}') from error
@@ -346,6 +351,14 @@ def _prove(result: Swap, load_weights: bool) -> None:
     unused = [key for key in paramwise.get('custom_keys', {}) if not any(key in name for name in names)]
     if unused:
         result.notes.append(f'paramwise_cfg names no parameter of the new network with {", ".join(unused)}')
+
+
+def _fails_alike(old: Config, reason: str) -> bool:
+    try:
+        try_config(old)
+    except UserError as error:
+        return str(error) == reason
+    return False
 
 
 def _left_over(result: Swap) -> list[str]:

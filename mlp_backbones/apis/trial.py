@@ -208,7 +208,8 @@ def _detection(config: Config, size: tuple[int, int], generator: torch.Generator
     labels = torch.randint(_classes(config), (3,), generator=generator)
     sample.gt_instances = InstanceData(bboxes=boxes, labels=labels)
     sample.ignored_instances = InstanceData(bboxes=boxes[:0], labels=labels[:0])
-    if any(node.get('with_mask') for node in dicts(config.get('train_dataloader', [dict(with_mask=True)]))):
+    steps = dicts(config.get('train_dataloader', [dict(with_mask=True)]))
+    if any(step.get('with_mask', type_name(step) == 'LoadPanopticAnnotations') for step in steps):
         sample.gt_instances.masks = BitmapMasks(masks, height, width)
         sample.ignored_instances.masks = BitmapMasks(masks[:0], height, width)
     if 'roi_head' in config.model and 'rpn_head' not in config.model:
