@@ -128,6 +128,8 @@ def _small(config: Config, load_weights: bool) -> Config:
     """A copy for small images on a CPU, without padding to fixed sizes, mixed precision, data sets and downloads."""
     config = deepcopy(config)
     for node in dicts(config.model):
+        if isinstance(node.get('pretrained'), str):
+            node['pretrained'] = None
         if node.get('init_cfg') and not (load_weights and _is_ours(node)):
             cfgs = node['init_cfg'] if isinstance(node['init_cfg'], (list, tuple)) else [node['init_cfg']]
             node['init_cfg'] = [cfg for cfg in cfgs if type_name(cfg) != 'Pretrained'] or None
