@@ -80,7 +80,7 @@ def swaps() -> str:
     text += '\n| refused | reason |\n|---|---|\n'
     for entry in entries:
         if entry['refused']:
-            reason = entry['refused'].partition(': ')[2].replace('|', '/')
+            reason = re.sub(r'^\S+\.py(?: cannot take [^:]+)?: ', '', entry['refused']).replace('|', '/')
             text += f'| `{entry["config"].removesuffix(".py")}` | {reason} |\n'
     return text
 
