@@ -9,7 +9,7 @@ from textwrap import fill
 import matplotlib
 import numpy as np
 import torch
-from ideas import arrow, box, cmt, gmlp, raftmlp, ramlp, resmlp
+from ideas import activemlp, arrow, box, cmt, gmlp, msmlp, raftmlp, ramlp, resmlp, shiftvit, spiralmlp
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -19,13 +19,16 @@ from torch import Tensor, nn
 import mlp_backbones as mb
 from benchmarks.drawing import COLOURS, INK, PALE, STYLE, svg
 from mlp_backbones.backbones import MLPBackbone
+from mlp_backbones.backbones.activemlp import ActiveBlock
 from mlp_backbones.backbones.base import Block
 from mlp_backbones.backbones.cmt import CMTBlock
 from mlp_backbones.backbones.convmlp import ConvBlock, ConvMLPBlock
 from mlp_backbones.backbones.gmlp import GMLPBlock
+from mlp_backbones.backbones.msmlp import MixShiftBlock
 from mlp_backbones.backbones.raftmlp import RaftBlock
 from mlp_backbones.backbones.ramlp import RaMLPBlock
 from mlp_backbones.backbones.resmlp import ResMLPBlock
+from mlp_backbones.backbones.shiftvit import ShiftBlock
 from mlp_backbones.backbones.sparsemlp import Experts, SparseBlock
 from mlp_backbones.backbones.swinmlp import WindowMixer
 from mlp_backbones.backbones.visionpermutator import PermuteMixer
@@ -36,6 +39,7 @@ from mlp_backbones.ops import axial_shift, cycle_shift, fold_regions, on_native_
 SIDE = 224  # of the photograph, in pixels
 WEAKEST = 1e-3  # of the strongest influence; below it none is drawn
 BLOCKS = (Block, ConvBlock, ConvMLPBlock, SparseBlock, CMTBlock, GMLPBlock, RaftBlock, RaMLPBlock, ResMLPBlock)
+BLOCKS += (ActiveBlock, MixShiftBlock, ShiftBlock)
 
 
 @dataclass(frozen=True)
@@ -376,6 +380,7 @@ def lay_over(photo: np.ndarray, heat: np.ndarray) -> np.ndarray:
 
 
 PAGES = {
+    'activemlp': Page('activemlp_tiny', '7x7 conv', activemlp),
     'asmlp': Page('asmlp_tiny', '4x4 patches', asmlp),
     'cmt': Page('cmt_s', '3 conv 3x3', cmt),
     'convmlp': Page('convmlp_s', '3 conv, max-pool', convmlp),
@@ -383,10 +388,13 @@ PAGES = {
     'gmlp': Page('gmlp_s16', '16x16 patches', gmlp),
     'hiremlp': Page('hiremlp_small', '7x7 conv', hiremlp),
     'mlpmixer': Page('mlpmixer_b16', '16x16 patches', mlpmixer),
+    'msmlp': Page('msmlp_tiny', '4x4 patches', msmlp),
     'raftmlp': Page('raftmlp_m', '4x4, 8x8 patches', raftmlp),
     'ramlp': Page('ramlp_tiny', '7x7 conv', ramlp),
     'resmlp': Page('resmlp_s24', '16x16 patches', resmlp),
+    'shiftvit': Page('shiftvit_t', '4x4 patches', shiftvit),
     'sparsemlp': Page('sparsemlp_b', '16x16 patches', sparsemlp),
+    'spiralmlp': Page('spiralmlp_b2', '7x7 conv', spiralmlp),
     'swinmlp': Page('swinmlp_tiny_c24', '4x4 patches', swinmlp),
     'visionpermutator': Page('visionpermutator_s7', '7x7 patches', visionpermutator),
     'wavemlp': Page('wavemlp_s', '7x7 conv', wavemlp),

@@ -81,3 +81,43 @@ def cmt() -> Figure:
         ('attention', 'to a coarser map, with\na learned bias', 1),
         ('channel MLP', 'a depth-wise 3x3\nin its middle', 3),
     )
+
+
+def shiftvit() -> Figure:
+    """A block: a shift that has no parameters, then an MLP over channels; the residual carries the shifted map."""
+    return steps(
+        ('shift', 'four groups of channels,\none position each', 0),
+        ('norm', 'over the whole map', 7),
+        ('channel MLP', 'mixes the channels\nof each position', 3),
+    )
+
+
+def msmlp() -> Figure:
+    """A block: groups of channels, each rolled by its own distance and mixed with neighbours; then an MLP."""
+    return steps(
+        ('roll', 'groups by -2 to 2\nalong W and along H', 0),
+        ('depth-wise conv', 'of 1x1 to 7x7,\none size for a group', 1),
+        ('sum, norm', 'of both directions', 7),
+        ('channel MLP', 'mixes the channels\nof each position', 3),
+    )
+
+
+def spiralmlp() -> Figure:
+    """A mixer: each channel is read at a place on a spiral; the weights of two branches come from their mean."""
+    return steps(
+        ('spiral', 'channels read up to\n7 positions away', 0),
+        ('linear map', 'mixes the channels', 3),
+        ('weighted sum', 'with a branch of\neach position only', 7),
+        ('linear map', 'projects the sum', 3),
+    )
+
+
+def activemlp() -> Figure:
+    """A mixer: two branches read along rows and columns at offsets that the map itself gives."""
+    return steps(
+        ('offsets', 'predicted for every\nposition and channel', 7),
+        ('sampling', 'along W and along H,\nlinear in between', 0),
+        ('linear maps', 'one of each branch', 3),
+        ('weighted sum', 'with a branch of\neach position only', 7),
+        ('linear map', 'projects the sum', 3),
+    )

@@ -1,0 +1,4 @@
+# Same settings as for activemlp-xtiny.
+_base_ = 'activemlp-xtiny_300e_in1k.py'
+
+model = dict(backbone=dict(arch='tiny'))

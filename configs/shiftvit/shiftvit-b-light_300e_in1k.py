@@ -1,0 +1,4 @@
+# Same settings as for shiftvit-t-light, but for drop path.
+_base_ = 'shiftvit-t-light_300e_in1k.py'
+
+model = dict(backbone=dict(arch='b_light', drop_path_rate=0.5), head=dict(in_channels=1024))

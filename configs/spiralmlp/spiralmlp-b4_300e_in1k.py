@@ -1,0 +1,4 @@
+# Same settings as for spiralmlp-b1.
+_base_ = 'spiralmlp-b1_300e_in1k.py'
+
+model = dict(backbone=dict(arch='b4'))
