@@ -227,7 +227,7 @@ def test_other_backbones_of_a_config(pictures, tmp_path, digits_config):
     ('arguments', 'sentence'),
     [
         (['nowhere', 'convmlp_s'], 'nowhere is no file, no folder, and no file matches it as a pattern'),
-        (['in', 'cyclemlp_b1x'], "unknown backbone 'cyclemlp_b1x', did you mean 'cyclemlp_b1'? There are: asmlp_tiny"),
+        (['in', 'cyclemlp_b1x'], "unknown backbone 'cyclemlp_b1x', did you mean 'cyclemlp_b1'? There are: "),
         (['in', 'convmlp_s', '--checkpoints', 'a', 'b'], '--checkpoints got 2, expected 1: give one for each network'),
     ],
 )
@@ -242,7 +242,7 @@ def test_where_results_may_lie(pictures, tmp_path):
     folder = tmp_path / 'in'
     with pytest.raises(UserError, match='--out'):
         check_out(folder / 'deep' / 'x', str(folder))
-    with pytest.raises(UserError, match=r'cannot write .*1\.png .*: give a folder that you may write to'):
+    with pytest.raises(UserError, match=r'cannot write .*1\.png .*: .*give a folder that you may write to'):
         check_out(pictures[1] / 'x', str(folder / '*.png'))
     with pytest.raises(UserError, match=r'1\.png exists: give another --out, or remove it'):
         check_out(folder / '1', str(folder / '*.png'))
