@@ -1,5 +1,6 @@
 """Export a network as a graph that other software runs."""
 
+import re
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..compat import require
-from ..errors import UserError
+from ..errors import UserError, printable
 from ..files import atomic_file, check_target, writing
 
 # Outputs may differ by this much of their largest value: float32, summed in another order.
@@ -76,7 +77,8 @@ def export_graph(
             else:
                 torch.export.save(torch.export.export(model, (example,), dynamic_shapes=(free,)), written)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = printable(re.sub(r'\x1b\[\d+m', '', lines[0]))
         raise UserError(
             f'{type(model).__name__} cannot be exported{" with open sizes" if dynamic else ""} ({reason}){remedy}'
         ) from error
