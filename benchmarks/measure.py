@@ -110,7 +110,7 @@ class _ElementCounter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        if func._overloadpacket in flop_registry:
+        if func._overloadpacket in flop_registry():
             results = result if isinstance(result, (tuple, list)) else [result]
             self.total += sum(t.numel() for t in (*args, *results) if isinstance(t, torch.Tensor))
         return result

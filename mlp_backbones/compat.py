@@ -8,7 +8,6 @@ from functools import cache
 import torch
 from mmengine.logging import print_log
 from mmengine.runner import checkpoint as mmengine_checkpoint
-from torch.utils import flop_counter
 
 from .errors import UserError
 
@@ -16,9 +15,6 @@ TORCH = tuple(int(part) for part in torch.__version__.split('+')[0].split('.')[:
 # What the tests run with; other versions are allowed, and named in the log once.
 TESTED = ((2, 1), (2, 4), (2, 6), (2, 11))
 OLDEST = TESTED[0]
-
-# Operators to functions that count their floating point operations; renamed in torch 2.2.
-flop_registry = getattr(flop_counter, 'flop_registry' if TORCH >= (2, 2) else 'flop_mapping')
 
 # Whether mmengine's own loader reads the checkpoints of its runners. From 2.6 on, torch.load refuses the log buffers in
 # them unless it is told otherwise; the original mmengine, up to 0.10.7, does not.
@@ -52,6 +48,13 @@ def autocast_dtype(device: str) -> torch.dtype | None:
 def fuses_adamw(device: str) -> bool:
     """Return whether torch updates all parameters on a kind of device in one kernel of AdamW."""
     return device == 'cuda' or (device == 'cpu' and TORCH >= (2, 4))
+
+
+def flop_registry() -> dict:
+    """Return torch's operators to functions that count their floating point operations; renamed in torch 2.2."""
+    from torch.utils import flop_counter  # late, as it imports triton
+
+    return getattr(flop_counter, 'flop_registry' if TORCH >= (2, 2) else 'flop_mapping')
 
 
 @cache

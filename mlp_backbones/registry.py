@@ -102,7 +102,6 @@ def _is_ours(module: Callable) -> bool:
 if 'MODELS' not in globals():
     MODELS = _make('model', root.MODELS, ['mlp_backbones.backbones'])
     HOOKS = _make('hook', root.HOOKS, ['mlp_backbones.engine'])
-    OPTIMIZERS = _make('optimizer', root.OPTIMIZERS, ['mlp_backbones.engine'])
     LOOPS = _make('loop', root.LOOPS, ['mlp_backbones.engine'])
     OPTIM_WRAPPER_CONSTRUCTORS = _make(
         'optimizer wrapper constructor', root.OPTIM_WRAPPER_CONSTRUCTORS, ['mlp_backbones.engine']
@@ -110,7 +109,7 @@ if 'MODELS' not in globals():
     # The backbone families by class name; each family file adds its own.
     FAMILIES: dict[str, Any] = {}
 
-for shared in (root.MODELS, root.HOOKS, root.OPTIMIZERS, root.OPTIM_WRAPPER_CONSTRUCTORS):
+for shared in (root.MODELS, root.HOOKS, root.OPTIM_WRAPPER_CONSTRUCTORS):
     # Of these registries only: mmengine refuses a name that is taken, and a user cannot take ours back.
     shared._register_module = partial(_give_way, shared)
 

@@ -35,4 +35,4 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(enable=False, base_batch_size=1024)
 # Each process draws its own augmentations, Mixup and drop path.
-randomness = dict(diff_rank_seed=True)
+randomness = dict(seed=None, diff_rank_seed=True)

@@ -88,7 +88,7 @@ def _outputs(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> int
 
 
 # torch's counter, made to count outputs in place of operations.
-_OUTPUTS = dict.fromkeys(flop_registry, _outputs)
+_OUTPUTS = dict.fromkeys(flop_registry(), _outputs)
 
 
 # What mmdet's old get_flops put into the second stage of a detector, by which the papers counted.

@@ -8,13 +8,12 @@ from .hooks.interrupt import InterruptHook
 from .hooks.progress import ProgressHook
 from .hooks.result import ResultHook
 from .loops import ResumableEpochLoop, ResumableIterLoop
-from .optimizers import FusedAdamW, LayerDecayOptimWrapperConstructor
+from .optimizers import LayerDecayOptimWrapperConstructor
 from .runner import TerminalRunner, build_runner
 
 __all__ = [
     'AuxiliaryLossHook',
     'ClassesHook',
-    'FusedAdamW',
     'InterruptHook',
     'KeepingCheckpointHook',
     'LayerDecayOptimWrapperConstructor',

@@ -1,34 +1,13 @@
-"""AdamW in one kernel where torch has it, and learning rates that fall from the last layer to the first."""
+"""Learning rates that fall from the last layer to the first."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from mmengine.logging import print_log
 from mmengine.optim import DefaultOptimWrapperConstructor
 from torch import nn
-from torch.optim import AdamW
 
 from ..backbones import MLPBackbone
-from ..compat import fuses_adamw
-from ..registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIMIZERS, register
-
-
-@register(OPTIMIZERS)
-class FusedAdamW(AdamW):
-    """AdamW that updates all parameters in one kernel where this torch has it for their device.
-
-    On two CPU cores the kernel takes a quarter of the time of torch's default. On CPUs it needs torch 2.4.
-
-    Args:
-        params: parameters, or groups of parameters, of one device.
-        **kwargs: as of ``torch.optim.AdamW``, without ``fused``.
-    """
-
-    def __init__(self, params: Iterable[nn.Parameter] | Iterable[dict], **kwargs: Any):
-        params = list(params)
-        first = params[0]['params'] if isinstance(params[0], dict) else params
-        device = (first[0] if isinstance(first, (list, tuple)) else first).device.type
-        super().__init__(params, fused=fuses_adamw(device) or None, **kwargs)
+from ..registry import OPTIM_WRAPPER_CONSTRUCTORS, register
 
 
 @register(OPTIM_WRAPPER_CONSTRUCTORS)

@@ -16,6 +16,7 @@ from mmengine.runner import FlexibleRunner, Runner
 from torch.utils.data import dataloader
 
 from ..checkpoints import install_loader
+from ..compat import fuses_adamw
 from ..errors import UserError, printable
 from ..files import FULL_DISK, atomic_file, writing
 from .data import CheckedData
@@ -112,6 +113,7 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
             f'{kind} reads checkpoints with a loader of its own, which can run code from them: '
             f'leave resume and load_from out, or train with DDPStrategy or FSDPStrategy'
         )
+    _fuse_where_possible(config)
     install_loader()
     _join(config.launcher, config.get('env_cfg', {}))
     if config.runner_type == 'FlexibleRunner':
@@ -137,6 +139,15 @@ def _dump_whole(target: str, results: list) -> dict:
         dump(results, str(path), file_format='pkl')
     print_log(f'predictions: {printable(target)}', logger='current')
     return {}
+
+
+def _fuse_where_possible(config: Config) -> None:
+    """Leave ``fused=True`` out of an optimizer where this torch has no such kernel, and log it."""
+    optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    if optimizer.get('fused') and not fuses_adamw(device):
+        optimizer.fused = False
+        print_log(f'fused=True of the optimizer is left out: on {device} it needs torch 2.4 or newer', logger='current')
 
 
 def _join(launcher: str, env_cfg: dict) -> None:

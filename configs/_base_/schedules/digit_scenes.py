@@ -6,7 +6,7 @@ test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
     # Momentum of 0.9 in place of 0.7, each at its best rate, cost the UperNet six points of mIoU after 1,000 steps.
-    optimizer=dict(type='mlp_backbones.FusedAdamW', lr=1.5e-3, betas=(0.7, 0.95), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.7, 0.95), weight_decay=0.05, fused=True),
     clip_grad=dict(max_norm=10),
 )
 param_scheduler = [

@@ -9,4 +9,4 @@ log_processor = dict(by_epoch=False)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 # Each process draws its own augmentations and drop path.
-randomness = dict(diff_rank_seed=True)
+randomness = dict(seed=None, diff_rank_seed=True)

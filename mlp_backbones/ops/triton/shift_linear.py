@@ -7,7 +7,6 @@ import triton
 from torch import Tensor
 from triton import language as tl
 
-from ...compat import autocast_dtype
 from ..tensors import memory_format
 
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
@@ -177,7 +176,8 @@ def shift_linear(x: Tensor, weight: Tensor, bias: Tensor | None, offsets: Tensor
         ValueError: if shapes, dtypes or devices are not these, or ``x`` is on a CPU and triton does not interpret.
     """
     device = x.device.type
-    if dtype := autocast_dtype(device):
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
         x, weight = x.to(dtype), weight.to(dtype)
         bias = bias if bias is None else bias.to(dtype)
     check_map('shift_linear', x)
