@@ -105,6 +105,7 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
         UserError: if there are several processes, and too few GPUs for the launcher, or if it would load a checkpoint
             with a strategy whose own loader runs what is in files.
     """
+    _fuse_where_possible(config)
     if not config.get('runner_type'):
         return TerminalRunner.from_cfg(config)
     kind = type_name(config.get('strategy') or {})
@@ -113,7 +114,6 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
             f'{kind} reads checkpoints with a loader of its own, which can run code from them: '
             f'leave resume and load_from out, or train with DDPStrategy or FSDPStrategy'
         )
-    _fuse_where_possible(config)
     install_loader()
     _join(config.launcher, config.get('env_cfg', {}))
     if config.runner_type == 'FlexibleRunner':
