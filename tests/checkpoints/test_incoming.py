@@ -9,6 +9,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
+from torchvision.models import resnet18
 
 import mlp_backbones as mb
 from mlp_backbones.backbones import FAMILIES, Classifier
@@ -190,9 +191,8 @@ def b2_as_published() -> dict:
 
 
 def resnet() -> dict:
-    torchvision = pytest.importorskip('torchvision')
     with torch.device('meta'):
-        names = torchvision.models.resnet18().state_dict()
+        names = resnet18().state_dict()
     return {name: torch.zeros(()).expand(tensor.shape) for name, tensor in names.items()}
 
 
