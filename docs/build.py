@@ -122,7 +122,7 @@ def main() -> int:
     shutil.rmtree(args.out, ignore_errors=True)
     render(args.out / 'rendered')
     progress('the pages' if args.fast else 'the gallery, the API and the pages')
-    command = [sys.executable, '-m', 'sphinx', '-c', str(DOCS), '-d', str(args.out / 'doctrees')]
+    command = [sys.executable, '-m', 'sphinx', '-W', '--keep-going', '-c', str(DOCS), '-d', str(args.out / 'doctrees')]
     # On a terminal Sphinx rewrites one line; elsewhere each step would be a line.
     command += [] if sys.stdout.isatty() else ['-q']
     command += ['-t', 'fast'] if args.fast else []

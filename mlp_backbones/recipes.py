@@ -2,7 +2,7 @@
 
 mmengine resolves ``mlp_backbones::FOLDER/CONFIG.py`` only in packages that it knows by name, only in an installed
 ``.mim`` folder (so never in an editable install), and it would look every class up in this package, though the configs
-name classes of mmdet, mmseg and mmpretrain. :func:`install` changes all three for this package's name, and only for it.
+name classes of mmdet, mmseg and mmpretrain. ``install`` changes all three for this package's name, and only for it.
 """
 
 from collections.abc import Callable

@@ -34,9 +34,12 @@ LEXERS = {'.py': 'python', '.sh': 'bash', '.yml': 'yaml'}
 PARTS = {
     'Use': (
         'docs/install',
+        'docs/swap',
         'docs/use_in_configs',
+        'docs/from_timm',
         'docs/data',
         'docs/tools',
+        'docs/weights',
         'docs/checkpoints',
         'docs/distributed',
         'docs/export',
@@ -80,7 +83,12 @@ PARTS = {
         'All pages <docs/README>',
     ),
 }
-GALLERY = ('plot_swap_the_backbone.py', 'plot_load_official_weights.py', 'plot_export_to_onnxruntime.py')
+GALLERY = (
+    'plot_swap_the_backbone.py',
+    'plot_load_official_weights.py',
+    'plot_export_to_onnxruntime.py',
+    'plot_torchvision_detector.py',
+)
 
 
 class GalleryOrder:

@@ -39,8 +39,8 @@ def complexity_by_part(name: str, size: tuple[int, int] = (224, 224), classifier
         classifier: with the linear head of 1,000 classes, as the papers count; else the dense backbone. Default True.
 
     Returns:
-        Counts of 'all', 'stem', 'stage 1' and so on, each with its downsampling, and the rest: 'head', the last norm
-        and linear map of a classifier, or 'norms', the output norms of a dense backbone.
+        A count for each part by its name, which is one of all, stem, stage 1 and so on (each with its downsampling),
+        head (the last norm and linear map of a classifier) and norms (the output norms of a dense backbone).
     """
     with torch.device('meta'):
         model: nn.Module = (build_classifier if classifier else build_backbone)(name).eval()

@@ -60,7 +60,9 @@ class TestOptions:
     """The flags of tools/test.py.
 
     Attributes:
-        work_dir, launcher, tensorboard: as in :class:`TrainOptions`.
+        work_dir: as in :class:`TrainOptions`.
+        launcher: as there.
+        tensorboard: as there.
         out: a .pkl file for the predictions. Default None: not saved.
         show_dir: a folder for images of predictions beside the truth. Default None: not drawn.
         tta: test-time augmentation, of the config or, for a segmentor, at ``TTA_RATIOS`` with flips. Default False.
@@ -83,7 +85,8 @@ def prepare_train(config: Config, *args, **kwargs) -> None:
 
     Args:
         config: changed in place.
-        *args, **kwargs: one :class:`TrainOptions`, or its fields.
+        args: one :class:`TrainOptions`, or
+        kwargs: its fields.
 
     Raises:
         UserError: if data, the GPU that ``amp`` needs, the checkpoint to resume from or TensorBoard are missing.
@@ -128,7 +131,8 @@ def prepare_test(config: Config, *args, **kwargs) -> None:
 
     Args:
         config: changed in place.
-        *args, **kwargs: one :class:`TestOptions`, or its fields.
+        args: one :class:`TestOptions`, or
+        kwargs: its fields.
 
     Raises:
         UserError: if data or TensorBoard are missing, ``out`` does not end in .pkl, the config cannot be augmented, or

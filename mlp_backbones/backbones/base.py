@@ -344,7 +344,7 @@ class MLPBackbone(HubMixin, BaseModule, metaclass=CheckedCall):
 
     @property
     def feature_info(self) -> list[dict[str, Any]]:
-        """Channels, stride and module of each output, by the keys of timm: ``num_chs``, ``reduction``, ``module``."""
+        """What timm says of each output, by its keys ``num_chs``, ``reduction`` (the stride) and ``module``."""
         parts = 'out_norms' if self.out_norms else 'stages'
         outputs = zip(self.out_indices, self.out_channels, self.out_strides, strict=True)
         return [dict(num_chs=width, reduction=stride, module=f'{parts}.{i}') for i, width, stride in outputs]

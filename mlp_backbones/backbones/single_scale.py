@@ -19,7 +19,7 @@ SINGLE_SCALE: tuple[Rule, ...] = (
 
 
 class SingleScaleBackbone(MLPBackbone):
-    """A network of one scale; every block is a stage. A family gives its blocks, see :meth:`make_block`.
+    """A network of one scale; every block is a stage. A family gives its blocks, see ``make_block``.
 
     Padding an image changes its numbers: with ``spatial_rule='tile'`` those of the tiles at the border, with
     ``'resize'`` all.
@@ -33,7 +33,7 @@ class SingleScaleBackbone(MLPBackbone):
         out_indices: which blocks to return. Default None: the last of every quarter.
         frozen_stages: -1 freezes nothing, 0 the patch embedding, ``i`` that and the first ``i`` blocks. Default -1.
 
-    The other arguments, the attributes and the errors are those of :class:`MLPBackbone`.
+    The other arguments, the attributes and the errors are those of :class:`.MLPBackbone`.
     """
 
     arch_defaults: ClassVar[dict] = dict(native_size=224)

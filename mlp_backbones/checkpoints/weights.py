@@ -56,7 +56,7 @@ class Weights:
 
     @property
     def task(self) -> str:
-        """What the whole network in the file does: 'classification', 'detection' or 'segmentation'."""
+        """What the network in the file was trained for, one of 'classification', 'detection', 'segmentation'."""
         if any('AP' in metric for metric in self.metrics):
             return 'detection'
         return 'segmentation' if any('mIoU' in metric for metric in self.metrics) else 'classification'
