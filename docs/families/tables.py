@@ -60,7 +60,8 @@ def weights() -> str:
         kind += f', {entry.size:,} bytes' if entry.size else ''
         kind += f', SHA-256 `{entry.sha256}...`' if entry.sha256 else ''
         kind += f', {entry.note}' if entry.note else ''
-        metrics = ', '.join(f'{value} {metric}' for metric, value in entry.metrics.items())
+        shown = {metric: value for metric, value in entry.metrics.items() if not metric.endswith(('50', '75'))}
+        metrics = ', '.join(f'{value} {metric}' for metric, value in shown.items())
         licence = entry.licence or 'not stated'
         text += f'| `{entry.name}` | `{entry.variant}` | {kind} | {metrics} | {entry.source} | {licence} |\n'
     return text
