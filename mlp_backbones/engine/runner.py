@@ -105,7 +105,7 @@ def build_runner(config: Config) -> Runner | FlexibleRunner:
         UserError: if there are several processes, and too few GPUs for the launcher, or if it would load a checkpoint
             with a strategy whose own loader runs what is in files.
     """
-    _fuse_where_possible(config)
+    fuse_where_possible(config)
     if not config.get('runner_type'):
         return TerminalRunner.from_cfg(config)
     kind = type_name(config.get('strategy') or {})
@@ -141,7 +141,7 @@ def _dump_whole(target: str, results: list) -> dict:
     return {}
 
 
-def _fuse_where_possible(config: Config) -> None:
+def fuse_where_possible(config: Config) -> None:
     """Leave ``fused=True`` out of an optimizer where this torch has no such kernel, and log it."""
     optimizer = (config.get('optim_wrapper') or {}).get('optimizer') or {}
     device = 'cuda' if torch.cuda.is_available() else 'cpu'

@@ -23,7 +23,7 @@ def image(*size, dtype=torch.float32):
     return torch.randn(*size, dtype=torch.float64).to(dtype)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(batch=st.integers(1, 3), height=st.integers(1, 97), width=st.integers(1, 97))
 def test_any_size_with_no_memory_of_the_last(family, batch, height, width):
     torch.manual_seed(0)
@@ -266,7 +266,7 @@ def test_an_image_of_other_channels_is_named(family):
         slim(family)(image(1, 4, 9, 9))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(batch=st.integers(1, 3), height=st.integers(1, 97), width=st.integers(1, 97))
 def test_every_backend_of_the_cpu_gives_the_same_numbers(family, batch, height, width):
     torch.manual_seed(0)

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import mlp_backbones as mb
 from mlp_backbones.analysis.complexity import build_meta, model_complexity
 from mlp_backbones.apis import load_config
+from mlp_backbones.engine.runner import fuse_where_possible
 from tests.configs.test_models import data
 from tests.conftest import ROOT
 
@@ -305,6 +306,7 @@ def test_training_step(name):
             stage.sampler.num = 16  # regions, which cost most
     if config.default_scope == 'mmseg':
         model.data_preprocessor.size = (64, 80)
+    fuse_where_possible(config)
     model.setdefault('data_preprocessor', config.get('data_preprocessor'))
     kind = {'mmdet': 'mask_rcnn', 'mmseg': 'upernet', 'mmpretrain': 'classifier'}[config.default_scope]
     with DefaultScope.overwrite_default_scope(config.default_scope):
@@ -316,7 +318,9 @@ def test_training_step(name):
     loss.backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
     wrapper.step()
-    assert not any(torch.equal(before[n], p) for n, p in model.named_parameters() if p.grad.any())
+    # Gradients that are zero but for rounding are below the smallest step.
+    moving = {n: p for n, p in model.named_parameters() if p.grad.abs().max() > 1e-30}
+    assert not any(torch.equal(before[n], p) for n, p in moving.items())
 
 
 @pytest.fixture(scope='module')
