@@ -162,7 +162,18 @@ def _kind(name: str) -> str:
 def _possible_names(family: str, depth: int) -> list[dict[str, str]]:
     """Map names of this package to published names, for ``depth`` blocks in each stage; one map per set of parts and
     code."""
-    possible: dict[frozenset[str], list[dict[str, str]]] = {}
+    possible = []
+    for repeated, names in _smallest_networks(family):
+        found = [re.match(rf'(.*\b(?:{repeated})\.)0(\..*)', name) or name for name in names]
+        numbered = ([m] if isinstance(m, str) else [f'{m[1]}{i}{m[2]}' for i in range(depth)] for m in found)
+        possible += file_names(family, chain.from_iterable(numbered))
+    return possible
+
+
+@lru_cache
+def _smallest_networks(family: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Return a family's different sets of tensor names with the fewest blocks, each with what is repeated for more."""
+    found: dict[frozenset[str], tuple[str, tuple[str, ...]]] = {}
     kind = FAMILIES[family]
     # Without output norms a network may have other parts in the stem.
     forms = (True, False) if getattr(kind.published_names, 'optional', '$^') != '$^' else (True,)
@@ -173,11 +184,8 @@ def _possible_names(family: str, depth: int) -> list[dict[str, str]]:
         depths = {k: least if isinstance(v, int) else (least,) * len(v) for k, v in variant.items() if 'depth' in k}
         with torch.device('meta'):
             names = kind(arch={**variant, **depths}, out_norm=out_norm).state_dict()
-        if (parts := frozenset(names)) not in possible:
-            found = [re.match(rf'(.*\b(?:{repeated})\.)0(\..*)', name) or name for name in names]
-            numbered = ([m] if isinstance(m, str) else [f'{m[1]}{i}{m[2]}' for i in range(depth)] for m in found)
-            possible[parts] = file_names(family, chain.from_iterable(numbered))
-    return [*chain.from_iterable(possible.values())]
+        found.setdefault(frozenset(names), (repeated, tuple(names)))
+    return [*found.values()]
 
 
 @lru_cache
