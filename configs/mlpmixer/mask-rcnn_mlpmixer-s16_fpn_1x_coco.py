@@ -7,13 +7,5 @@ _base_ = ['../_base_/backbones/mlpmixer_s16.py', '../_base_/mask_rcnn_1x_coco.py
 
 model = dict(
     backbone=dict(_delete_=True, **_base_.backbone),
-    neck=[
-        dict(
-            type='mmseg.Feature2Pyramid',
-            embed_dim=_base_.channels[0],
-            rescales=[4, 2, 1, 0.5],
-            norm_cfg=dict(type='SyncBN', requires_grad=True),
-        ),
-        dict(type='FPN', in_channels=_base_.channels, out_channels=256, num_outs=5),
-    ],
+    neck=[_base_.pyramid, dict(type='FPN', in_channels=_base_.channels, out_channels=256, num_outs=5)],
 )

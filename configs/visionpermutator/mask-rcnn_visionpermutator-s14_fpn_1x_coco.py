@@ -4,20 +4,12 @@
 # 224 pixels would not see each other. No weights are linked: train visionpermutator-s14_300e_in1k first.
 _base_ = ['../_base_/backbones/visionpermutator_s14.py', '../_base_/mask_rcnn_1x_coco.py']
 
-strides = [3.5, 7, 14, 28, 56]
+strides = _base_.strides
 model = dict(
     # Maps of all four strides are whole at sides of multiples of 28.
     data_preprocessor=dict(pad_size_divisor=28),
     backbone=dict(_delete_=True, **_base_.backbone, drop_path_rate=0.1),
-    neck=[
-        dict(
-            type='mmseg.Feature2Pyramid',
-            embed_dim=_base_.channels[0],
-            rescales=[4, 2, 1, 0.5],
-            norm_cfg=dict(type='SyncBN', requires_grad=True),
-        ),
-        dict(type='FPN', in_channels=_base_.channels, out_channels=256, num_outs=5),
-    ],
+    neck=[_base_.pyramid, dict(type='FPN', in_channels=_base_.channels, out_channels=256, num_outs=5)],
     rpn_head=dict(anchor_generator=dict(strides=strides)),
     roi_head=dict(
         bbox_roi_extractor=dict(featmap_strides=strides[:4]),

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..apis.config import model_config
@@ -117,7 +119,7 @@ def model_complexity(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]
         and the sampling of regions are not counted.
     """
     model.eval()
-    with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as counter, _ShapesKept():
         features = model.extract_feat(torch.empty(1, 3, *size))
         for name in ('rpn_head', 'bbox_head', 'decode_head', 'head'):
             if getattr(model, name, None) is not None:
@@ -129,6 +131,23 @@ def model_complexity(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]
                     side = extractor.roi_layers[0].output_size
                     head(torch.empty(rois, extractor.out_channels, *side))
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
+
+
+class _ShapesKept(TorchDispatchMode):
+    """Answer what costs no MACs and keeps the shape of its input at once: inferring shapes takes most of a count."""
+
+    ELEMENTWISE: ClassVar[set] = {getattr(torch.ops.aten, name) for name in ('gelu', 'relu', 'add', 'sub', 'mul')}
+    NORMS: ClassVar[set] = {getattr(torch.ops.aten, f'native_{kind}_norm') for kind in ('layer', 'group', 'batch')}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        operator = function._overloadpacket
+        if operator in self.NORMS:
+            return torch.ops.aten.empty_like.default(args[0]), args[0], args[0]  # without the statistics
+        if operator in self.ELEMENTWISE:
+            x, *others = [arg for arg in args if isinstance(arg, torch.Tensor)]
+            if all(y.dtype == x.dtype and torch.broadcast_shapes(x.shape, y.shape) == x.shape for y in others):
+                return torch.ops.aten.empty_like.default(x)
+        return function(*args, **(kwargs or {}))
 
 
 class _RealRates(TorchFunctionMode):

@@ -58,12 +58,13 @@ def nearest_recipe(config: Config, backbone: str, configs: Path) -> Config | Non
     order = [*methods, wanted]
     family = backbone.partition('_')[0]
 
-    def nearness(model: dict) -> tuple[bool, int, bool, bool]:
+    def nearness(model: dict) -> tuple[bool, int, bool, bool, bool]:
         about = model['Metadata']
         return (
             about['Backbone'].startswith(f'{family}_'),
             max((i for i, method in enumerate(order) if method == about['Head']), default=-1),
             about['Backbone'] == backbone,
+            bool(model['Results']),
             about['Scales'] == 'single',
         )
 

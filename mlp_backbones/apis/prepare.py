@@ -89,18 +89,20 @@ def prepare_train(config: Config, *args, **kwargs) -> None:
         kwargs: its fields.
 
     Raises:
-        UserError: if data, the GPU that ``amp`` needs, the checkpoint to resume from or TensorBoard are missing.
+        UserError: if data, a GPU for mixed precision, the checkpoint to resume from or TensorBoard are missing.
     """
     options = _options(TrainOptions, args, kwargs)
     check_values(config, ('train_dataloader', 'val_dataloader'))
     _prepare(config, options, ('train_dataloader', 'val_dataloader'))
     if options.amp:
-        if not torch.cuda.is_available():
-            raise UserError(
-                '--amp needs a GPU, and torch sees none: leave it out, or install a torch built for your GPU'
-            )
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if config.optim_wrapper.type == 'AmpOptimWrapper' and not torch.cuda.is_available():
+        advice = 'leave --amp out' if options.amp else 'add --cfg-options optim_wrapper.type=OptimWrapper'
+        raise UserError(
+            f'training in mixed precision needs a GPU, and torch sees none: {advice}, or install a torch built for '
+            'your GPU'
+        )
     if options.resume:
         path = newest_checkpoint(config.work_dir) if options.resume == 'auto' else options.resume
         if not path or not Path(path).is_file():

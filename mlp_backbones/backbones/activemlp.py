@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.weights import Weights
 from ..layers import ConvEmbed, DropPath, LayerNorm2d, Mlp, SplitAttention
 from ..ops import autocast_once, sample_along
 from ..registry import register_family
@@ -103,6 +104,10 @@ def _rules(names: list[str]) -> tuple[Rule, ...]:
     )
 
 
+# Of a classifier, and of a segmentor.
+_METRICS = (('Top 1 Accuracy', 'Top 5 Accuracy'), ('mIoU', 'mIoU (ms+flip)'))
+
+
 @register_family
 class ActiveMLP(MLPBackbone):
     """ActiveMLP (arXiv 2203.06108, later ATMNet), a pyramid of four stages at strides 4, 8, 16 and 32.
@@ -126,6 +131,41 @@ class ActiveMLP(MLPBackbone):
     }
     published_names: ClassVar[PublishedNames | None] = PublishedNames(
         _rules, linear=r'\.(mlp\.fc[12]|atm\.(atm_c|proj|fusion\.fc[12])|offset_layer\.1)\.weight$'
+    )
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            name,
+            f'https://drive.google.com/file/d/{page}/view?usp=sharing',
+            metrics,
+            source=source,
+            licence='MIT',
+            backbone=f'activemlp_{arch}',
+            file=f'{name}.pth',
+            note=note,
+        )
+        for source, note, *files in (
+            (
+                'microsoft/ActiveMLP README',
+                'the reported accuracy is that of the moving average in the file',
+                ('xtiny', 'activemlp_xtiny', (79.7, 94.9), '1JjWFDJM097a2sX9zw2oOisCT-7T43-DV'),
+                ('tiny', 'activemlp_tiny', (82.0, 95.9), '1eFv5SsGr6ZpupY0wB-N2mjVhQLSo92o-'),
+                ('small', 'activemlp_small', (83.1, 96.3), '1lEsyiXxOxT6KMrzaSCxR04i6FxLtVVAs'),
+                ('base', 'activemlp_base', (83.5, 96.6), '1cCLS1u4043qKgVIKkGJfLhPz_JzE6FRs'),
+                ('large', 'activemlp_large', (83.8, 96.6), '1aIEnq_5-oS8jiLr2W8ryLabmzHTmR3J0'),
+            ),
+            (
+                'microsoft/ActiveMLP segmentation README',
+                '',
+                (
+                    'large',
+                    'upernet_activemlp-large_160k_ade20k-512x512',
+                    (50.05, 51.1),
+                    '1vWTI7gRiI3Fd5g6UPziSyafliq3yrhrO',
+                ),
+            ),
+        )
+        for arch, name, scores, page in files
+        for metrics in [dict(zip(_METRICS[name.startswith('upernet')], scores, strict=True))]
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4), share_sizes=(2, 4, 4, 8), interval=2)
     min_depth: ClassVar[int] = 2

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checkpoints.weights import Weights
 from ..layers import (
     DropPath,
     LayerNorm2d,
@@ -240,6 +241,16 @@ class CMT(MLPBackbone):
             (r'^out_norms\.(\d)\.', r'norm\1.'),
         ),
         linear=r'\.attn\.(q|k|v|proj)\.weight$',
+    )
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            f'cmt_{arch}',
+            f'https://github.com/ggjy/CMT.pytorch/releases/download/release-v1/cmt_{file}.pth',
+            {'Top 1 Accuracy': top1},
+            source='ggjy/CMT.pytorch README',
+            licence='MIT',
+        )
+        for arch, file, top1 in (('ti', 'tiny', 79.0), ('xs', 'xs', 81.8), ('s', 'small', 83.5), ('b', 'base', 84.5))
     )
     arch_defaults: ClassVar[dict] = dict(heads=(1, 2, 4, 8), reductions=(8, 4, 2, 1), dropout=0.1)
     classifier_norm: ClassVar[bool] = False

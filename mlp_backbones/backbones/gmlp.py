@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from ..checkpoints.weights import Weights
 from ..layers import DropPath, LayerNorm2d, PositionLinear, init_pointwise
 from ..ops import gelu
 from ..registry import register_family
@@ -88,6 +89,20 @@ class GMLP(SingleScaleBackbone):
         (*SINGLE_SCALE, (r'\.mixer\.', '.mlp_channels.')),
         linear=r'\.(fc[12]|gate\.proj)\.weight$',
         flat=True,
+    )
+    published_weights: ClassVar[tuple[Weights, ...]] = (
+        Weights(
+            'gmlp_s16',
+            'https://github.com/rwightman/pytorch-image-models/releases/download/v0.1-weights/'
+            'gmlp_s16_224_raa-10536d42.pth',
+            {'Top 1 Accuracy': 79.6},
+            source='huggingface/pytorch-image-models README',
+            licence='Apache-2.0',
+            sha256='10536d42',
+            mean=(127.5, 127.5, 127.5),
+            std=(127.5, 127.5, 127.5),
+            note="trained by timm's authors",
+        ),
     )
 
     def make_block(self, channels: int, drop_path: float) -> nn.Module:

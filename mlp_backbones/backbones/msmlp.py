@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.weights import Weights
 from ..layers import DropPath, LayerNorm2d, Mlp, Neck, PatchEmbed
 from ..ops import shift_channels
 from ..registry import MODELS, register, register_family
@@ -121,6 +122,17 @@ class MSMLP(MLPBackbone):
     published_names: ClassVar[PublishedNames | None] = PublishedNames(
         (*LAYERS, (r'^neck\.norm\.', 'norm.'), (r'\.mixer\.', '.'), (r'\.mlp\.fc([12])\.', r'.pwconv\1.')),
         linear=r'\.pwconv[12]\.weight$',
+    )
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            f'msmlp_{arch}',
+            'https://tsciencescu.blob.core.windows.net/projectshzheng/MSMLP/released_model/'
+            f'msmlp_{arch}_patch4/msmlp_{arch}_patch4_ckpt_epoch299.pth',
+            {'Top 1 Accuracy': top1},
+            source='JegZheng/MS-MLP README; MS-MLP paper, arXiv 2202.06510v1, table 3',
+            licence='MIT',
+        )
+        for arch, top1 in dict(tiny=82.1, small=83.4, base=83.8).items()
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     classifier_norm: ClassVar[bool] = False

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..checkpoints.weights import Weights
 from ..layers import ConvEmbed, DropPath, LayerNorm2d, Neck, build_norm, fold_norm_after, fold_norm_alone
 from ..ops import align_gradient, autocast_once, gather_dilated, scatter_dilated
 from ..registry import MODELS, register, register_family
@@ -186,6 +187,16 @@ class RaMLP(MLPBackbone):
             (r'^out_norms\.(\d)\.', r'norm\1.'),
         ),
         linear=r'\.(pwconv[12]|sfc|proj|mlp\.fc[12])\.weight$',
+    )
+    published_weights: ClassVar[tuple[Weights, ...]] = (
+        Weights(
+            'ramlp_tiny',
+            'https://pan.baidu.com/s/1Ylo1DiJTHGtDYgOVmojCJQ?pwd=c88f',
+            {'Top 1 Accuracy': 82.9},
+            source='xiaolai-sqlai/RaMLP README',
+            licence='MIT',
+            file='ramlp_tiny.pth',
+        ),
     )
     arch_defaults: ClassVar[dict] = dict(
         mlp_ratios=(4, 4, 3, 3), expand_ratios=(3, 3, 2, 2), splits=(8, 4, 2, 1), widths=(1, 4, 16, 64)

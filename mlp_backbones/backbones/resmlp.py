@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.weights import Weights
 from ..layers import Affine, DropPath, Mlp, PositionLinear, init_pointwise
 from ..registry import register_family
 from .published import PublishedNames
@@ -75,6 +76,22 @@ class ResMLP(SingleScaleBackbone):
                 (r'\.gamma_([12])$', r'.ls\1'),
             ),
         ),
+    )
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            f'resmlp_{arch}',
+            f'https://dl.fbaipublicfiles.com/deit/{file}_dist.pth',
+            {'Top 1 Accuracy': top1},
+            source='facebookresearch/deit README_resmlp.md: with distillation',
+            licence='Apache-2.0',
+            note='trained with distillation',
+        )
+        for arch, file, top1 in (
+            ('s12', 'resmlp_12', 77.8),
+            ('s24', 'resmlp_24', 80.8),
+            ('s36', 'resmlp_36', 81.1),
+            ('b24', 'resmlpB_24', 83.6),
+        )
     )
     arch_defaults: ClassVar[dict] = dict(native_size=224, layer_scale=0.1)
     constant_drop_path: ClassVar[bool] = True

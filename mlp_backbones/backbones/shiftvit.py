@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from ..checkpoints.weights import Weights
 from ..layers import DropPath, GroupNorm1, Mlp, PatchEmbed
 from ..ops import pad_to_multiple, shift_channels
 from ..registry import register_family
@@ -71,6 +72,21 @@ class ShiftViT(MLPBackbone):
     }
     operators: tuple[str, ...] = ('group_norm_gelu',)
     published_names: ClassVar[PublishedNames | None] = PublishedNames(LAYERS)
+    published_weights: ClassVar[tuple[Weights, ...]] = tuple(
+        Weights(
+            f'shiftvit_{arch}',
+            f'https://github.com/microsoft/SPACH/releases/download/v1.0/shiftvit_{file}.pth',
+            {'Top 1 Accuracy': top1},
+            source='microsoft/SPACH README',
+            licence='MIT',
+        )
+        for arch, file, top1 in (
+            ('t', 'tiny_r2', 81.7),
+            ('s', 'small_r2', 82.8),
+            ('t_light', 'tiny_light', 79.4),
+            ('s_light', 'small_light', 81.6),
+        )
+    )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(2, 2, 2, 2), n_div=12)
     # As in AS-MLP: GroupNorm's backward pass is slower in this format.
     inference_format: ClassVar[torch.memory_format] = torch.channels_last

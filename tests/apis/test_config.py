@@ -78,10 +78,14 @@ def test_layouts_of_other_data(name, sentence, tmp_path, monkeypatch):
         prepare_train(load_config(name, CONFIGS), None, 'none', amp=False, resume=None)
 
 
-def test_amp_without_a_gpu_is_an_error(digits_config, monkeypatch):
+@pytest.mark.parametrize(('amp', 'advice'), [(True, 'leave --amp out'), (False, 'optim_wrapper.type=OptimWrapper')])
+def test_mixed_precision_without_a_gpu_is_an_error(digits_config, monkeypatch, amp, advice):
     monkeypatch.setattr('torch.cuda.is_available', lambda: False)
-    with pytest.raises(UserError, match='--amp needs a GPU'):
-        prepare_train(digits_config('cyclemlp_maskrcnn_digits'), None, 'none', amp=True, resume=None)
+    config = digits_config('cyclemlp_maskrcnn_digits')
+    if not amp:
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+    with pytest.raises(UserError, match=f'needs a GPU.*{advice}'):
+        prepare_train(config, None, 'none', amp=amp, resume=None)
 
 
 def test_resume_from_nowhere(digits_config):

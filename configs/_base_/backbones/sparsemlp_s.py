@@ -11,3 +11,10 @@ backbone = dict(
         checkpoint='work_dirs/sparsemlp-s_300e_in1k/epoch_300.pth',
     ),
 )
+# Bring the one stride, 16, to those of the heads, 4 to 32, as mmseg does for ViT.
+pyramid = dict(
+    type='mmseg.Feature2Pyramid',
+    embed_dim=channels[0],
+    rescales=[4, 2, 1, 0.5],
+    norm_cfg=dict(type='SyncBN', requires_grad=True),
+)

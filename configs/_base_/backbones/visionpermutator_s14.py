@@ -11,3 +11,11 @@ backbone = dict(
         checkpoint='work_dirs/visionpermutator-s14_300e_in1k/epoch_310.pth',
     ),
 )
+# Bring the one stride, 14, to those of the heads, 3.5 to 28, as mmseg does for ViT.
+pyramid = dict(
+    type='mmseg.Feature2Pyramid',
+    embed_dim=channels[0],
+    rescales=[4, 2, 1, 0.5],
+    norm_cfg=dict(type='SyncBN', requires_grad=True),
+)
+strides = [3.5, 7, 14, 28, 56]

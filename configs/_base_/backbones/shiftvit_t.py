@@ -1,0 +1,7 @@
+# ShiftViT (t) with its published ImageNet-1K weights, for the dense recipes.
+channels = [96, 192, 384, 768]
+backbone = dict(
+    type='mlp_backbones.ShiftViT',
+    arch='t',
+    init_cfg=dict(type='Pretrained', checkpoint='mlp_backbones://shiftvit_t'),
+)

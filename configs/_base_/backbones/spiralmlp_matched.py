@@ -1,0 +1,7 @@
+# A SpiralMLP of 111 to 114 million MACs at 128x128, like all networks of the measured comparison.
+channels = [32, 64, 128, 256]
+backbone = dict(
+    type='mlp_backbones.SpiralMLP',
+    arch=dict(dims=channels, depths=[2, 2, 2, 2]),
+    init_cfg=dict(type='Xavier', layer=['Conv2d', 'Linear'], distribution='uniform'),
+)

@@ -1,0 +1,7 @@
+# Same settings as for ActiveMLP-T.
+_base_ = 'semfpn_activemlp-tiny_40k_ade20k-512x512.py'
+
+model = dict(
+    backbone=dict(arch='large', init_cfg=dict(checkpoint='mlp_backbones://activemlp_large')),
+    neck=dict(in_channels=[96, 192, 384, 768]),
+)

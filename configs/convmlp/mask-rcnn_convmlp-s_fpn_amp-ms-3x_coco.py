@@ -1,0 +1,8 @@
+# No published result. The protocol of all families (Swin's 3x recipe), with the drop path of all ConvMLPs. BatchNorms
+# in their convolution blocks have no `norm` in their names and decay.
+_base_ = ['../_base_/backbones/convmlp_s.py', '../_base_/mask_rcnn_amp_ms_3x_coco.py']
+
+model = dict(
+    backbone=dict(_delete_=True, **_base_.backbone, drop_path_rate=0.1),
+    neck=dict(in_channels=_base_.channels),
+)

@@ -1,0 +1,7 @@
+# No published result. The protocol of all families (Swin's 3x recipe), with the drop path of AS-MLP-T.
+_base_ = ['../_base_/backbones/cyclemlp_b1.py', '../_base_/mask_rcnn_amp_ms_3x_coco.py']
+
+model = dict(
+    backbone=dict(_delete_=True, **_base_.backbone, drop_path_rate=0.2),
+    neck=dict(in_channels=_base_.channels),
+)

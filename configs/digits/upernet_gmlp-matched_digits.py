@@ -1,0 +1,8 @@
+_base_ = ['../_base_/backbones/gmlp_matched.py', '../_base_/matched_upernet.py']
+
+model = dict(
+    backbone=_base_.backbone,
+    neck=_base_.pyramid,
+    decode_head=dict(in_channels=_base_.channels),
+    auxiliary_head=dict(in_channels=_base_.channels[2]),
+)

@@ -1,0 +1,4 @@
+# The slim UperNet of the digit scenes with a SpiralMLP of the same widths and depths.
+_base_ = 'upernet_cyclemlp-slim_digits.py'
+
+model = dict(backbone=dict(type='mlp_backbones.SpiralMLP'))

@@ -1,0 +1,9 @@
+# Cascade Mask R-CNN, MS-MLP-T, COCO, 3x with multi-scale training. AdamW, 1e-4, weight decay 0.05 and 16 images per
+# step, as the paper (arXiv 2202.06510v1) states. Not stated: which parameters do not decay (Swin's: names with `norm`),
+# drop path (that of ImageNet-1K).
+_base_ = ['../_base_/backbones/msmlp_tiny.py', '../_base_/cascade_mask_rcnn_ms_3x_coco.py']
+
+model = dict(
+    backbone=dict(_delete_=True, **_base_.backbone, drop_path_rate=0.2),
+    neck=dict(in_channels=_base_.channels),
+)

@@ -1,0 +1,4 @@
+# No published result. Same settings as for ResMLP-S24.
+_base_ = 'mask-rcnn_resmlp-s24_fpn_1x_coco.py'
+
+model = dict(backbone=dict(arch='s12', init_cfg=dict(checkpoint='mlp_backbones://resmlp_s12')))

@@ -1,0 +1,8 @@
+# Semantic FPN, ResMLP-S24, ADE20K, 40k. No published result. The protocol of all families (PVT's recipe: 8 GPUs x 4
+# images), with the drop path of ImageNet-1K. Images are mixed on the native grid.
+_base_ = ['../_base_/backbones/resmlp_s24.py', '../_base_/semfpn_pvt_40k_ade20k.py']
+
+model = dict(
+    backbone=dict(**_base_.backbone, drop_path_rate=0.1),
+    neck=[_base_.pyramid, dict(_base_.model.neck, in_channels=_base_.channels)],
+)

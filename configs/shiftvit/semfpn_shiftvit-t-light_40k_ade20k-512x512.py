@@ -1,0 +1,4 @@
+# No published result. Same settings as for ShiftViT-T.
+_base_ = 'semfpn_shiftvit-t_40k_ade20k-512x512.py'
+
+model = dict(backbone=dict(arch='t_light', init_cfg=dict(checkpoint='mlp_backbones://shiftvit_t_light')))

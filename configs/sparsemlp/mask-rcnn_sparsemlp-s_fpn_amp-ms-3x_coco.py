@@ -1,0 +1,9 @@
+# No published result. The protocol of all families (Swin's 3x recipe), with the drop path of ImageNet-1K. Images are
+# mixed on the native grid. No weights are linked: train sparsemlp-s_300e_in1k first.
+_base_ = ['../_base_/backbones/sparsemlp_s.py', '../_base_/mask_rcnn_amp_ms_3x_coco.py']
+
+model = dict(
+    backbone=dict(_delete_=True, **_base_.backbone, drop_path_rate=0.1),
+    neck=[_base_.pyramid, dict(type='FPN', in_channels=_base_.channels, out_channels=256, num_outs=5)],
+)
+custom_hooks = [dict(type='mlp_backbones.AuxiliaryLossHook')]

@@ -1,0 +1,8 @@
+# Mask R-CNN, SpiralMLP-B2, COCO, 1x. No published result. The protocol of all families (PVT's 1x recipe), with the drop
+# path of all training in the authors' code.
+_base_ = ['../_base_/backbones/spiralmlp_b2.py', '../_base_/mask_rcnn_1x_coco.py']
+
+model = dict(
+    backbone=dict(_delete_=True, **_base_.backbone, drop_path_rate=0.1),
+    neck=dict(in_channels=_base_.channels),
+)
