@@ -1,5 +1,7 @@
 """Parameters, MACs (multiply-accumulate operations) and activations of a network."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
@@ -103,6 +105,13 @@ def build_meta(config: Config) -> nn.Module:
         return MODELS.build(model_config(config))
 
 
+@contextmanager
+def counting_on_meta() -> Iterator[FlopCounterMode]:
+    """Count the operations of what runs within, on torch's meta device; a MAC is two of ``get_total_flops()``."""
+    with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as counter, _ShapesKept():
+        yield counter
+
+
 def model_complexity(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
     """Count a whole model of :func:`build_meta`: nothing is computed, no memory is taken.
 
@@ -119,7 +128,7 @@ def model_complexity(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]
         and the sampling of regions are not counted.
     """
     model.eval()
-    with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as counter, _ShapesKept():
+    with counting_on_meta() as counter:
         features = model.extract_feat(torch.empty(1, 3, *size))
         for name in ('rpn_head', 'bbox_head', 'decode_head', 'head'):
             if getattr(model, name, None) is not None:
