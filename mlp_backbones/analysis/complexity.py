@@ -108,7 +108,7 @@ def build_meta(config: Config) -> nn.Module:
 @contextmanager
 def counting_on_meta() -> Iterator[FlopCounterMode]:
     """Count the operations of what runs within, on torch's meta device; a MAC is two of ``get_total_flops()``."""
-    with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as counter, _ShapesKept():
+    with torch.device('meta'), torch.no_grad(), FlopCounterMode(display=False) as counter, _KnownShapes():
         yield counter
 
 
@@ -142,14 +142,17 @@ def model_complexity(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]
     return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
 
 
-class _ShapesKept(TorchDispatchMode):
-    """Answer what costs no MACs and keeps the shape of its input at once: inferring shapes takes most of a count."""
+class _KnownShapes(TorchDispatchMode):
+    """Answer at once what costs no MACs and gives a known shape: inferring shapes takes most of a count."""
 
     ELEMENTWISE: ClassVar[set] = {getattr(torch.ops.aten, name) for name in ('gelu', 'relu', 'add', 'sub', 'mul')}
     NORMS: ClassVar[set] = {getattr(torch.ops.aten, f'native_{kind}_norm') for kind in ('layer', 'group', 'batch')}
+    RESIZES: ClassVar[set] = {getattr(torch.ops.aten, f'upsample_{kind}2d') for kind in ('bicubic', 'bilinear')}
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         operator = function._overloadpacket
+        if operator in self.RESIZES and args[1] is not None:
+            return args[0].new_empty((*args[0].shape[:2], *args[1]))
         if operator in self.NORMS:
             return torch.ops.aten.empty_like.default(args[0]), args[0], args[0]  # without the statistics
         if operator in self.ELEMENTWISE:
