@@ -1,12 +1,10 @@
 """All configs: what they build, count to, decay and read, beside what metafiles and sources say; a training step."""
 
 import copy
-import functools
 import math
 import re
 
 import cv2
-import mmengine.config.utils
 import numpy as np
 import pytest
 import torch
@@ -48,8 +46,8 @@ ROUNDED = {
     ('shiftvit-t_300e_in1k', 'Parameters'): '28.57 is printed 29',
     ('msmlp-tiny_300e_in1k', 'Parameters'): '28.66 is printed 28',
 }
-# Of networks whose parameters are the published ones to the last: no way of counting that we tried gives these. The
-# paper's tables of MS-MLP do not agree with each other, either: its RetinaNet-B is smaller than ours, and T and S larger.
+# Of networks whose parameters are the published ones to the last: no way of counting that we tried gives these. Nor
+# do the tables of MS-MLP's paper agree with each other: its RetinaNet-B is smaller than ours, T and S are larger.
 COUNTED_OTHERWISE = {
     ('msmlp-tiny_300e_in1k', 'FLOPs'): 0.906,
     ('msmlp-small_300e_in1k', 'FLOPs'): 0.963,
@@ -149,15 +147,6 @@ LENGTHS = {
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 # Parts of the names of norms that have no `norm` in them, by family.
 UNNAMED_NORMS = {'convmlp': '', 'wavemlp': 'theta', 'ramlp': '.bn', 'cmt': '.sr.', 'activemlp': '.offset_layer.'}
-
-
-@pytest.fixture(autouse=True)
-def _read_metafiles_once(monkeypatch):
-    """mmengine reads the hundred metafiles of mmdet anew for each base that a config takes from there."""
-    monkeypatch.setattr(mmengine.config.utils, 'load', _load)
-
-
-_load = functools.cache(mmengine.config.utils.load)
 
 
 def plain(text):
