@@ -227,7 +227,7 @@ def test_the_table_of_the_readme():
     assert f'all {len({row.name for row in zoo if row.dataset != "DigitScenes"})} recipes' in page
 
     def ends(values, decimals):
-        return tuple(f'{end(values):.{decimals}f}' for end in (min, max)) if values else ()
+        return tuple(dict.fromkeys(f'{end(values):.{decimals}f}' for end in (min, max) if values))
 
     for family, _, number, parameters, top1, box_ap, weights, link in rows:
         name = re.sub(r'\W', '', family).lower()
