@@ -144,7 +144,10 @@ class _Fitter:
                 self.edits.set(place, dict(settings, pipeline=plain(node.pipeline)), why)
                 continue
             for key, value in settings.items():
-                if value != '' or node.get(key):
+                if key == 'data_prefix':
+                    for name in dict(node.get(key) or {}, **value):
+                        self.edits.set((*place, key, name), value.get(name, ''), why)
+                elif value != '' or node.get(key):
                     self.edits.set((*place, key), value, why)
         if type_name(self.edits.get(('train_dataloader', 'sampler'), {})) == 'RepeatAugSampler':
             sampler = dict(type='DefaultSampler', shuffle=True)
@@ -168,6 +171,8 @@ class _Fitter:
         why = 'the data have no masks'
         if not head.get('mask_head') and 'mask_head' in str(self.edits.get(('model',))):
             raise UserError('the data have no masks, which this recipe trains: give one for boxes, such as RetinaNet')
+        if head.get('mask_head'):
+            self.notes.append('the mask head is left out, as the data have no masks')
         for key in ('mask_roi_extractor', 'mask_head'):
             if head.get(key):
                 self.edits.set(('model', 'roi_head', key), None, why)
@@ -175,8 +180,6 @@ class _Fitter:
             for step, node in _nodes(self.edits.get((loader,)), (loader,)):
                 if type_name(node) == 'LoadAnnotations' and node.get('with_mask'):
                     self.edits.set((*step, 'with_mask'), False, why)
-        if head.get('mask_head'):
-            self.notes.append('the mask head is left out, as the data have no masks')
 
     def place_classes(self) -> None:
         count = len(self.data.classes)
@@ -216,8 +219,11 @@ class _Fitter:
             else:
                 evaluator = dict(type='Accuracy', topk=(1, 5) if len(self.data.classes) > 5 else (1,))
                 why = f'accuracy among {len(self.data.classes)} classes'
-            old = plain(self.edits.get(place))
-            if not (isinstance(old, dict) and {**old, **evaluator} == old):
+            old = self.edits.get(place)
+            if isinstance(old, dict) and type_name(old) == evaluator['type']:
+                for key, value in evaluator.items():
+                    self.edits.set((*place, key), old['type'] if key == 'type' else value, why)
+            else:
                 self.edits.set(place, evaluator, why)
 
     def _predicts_masks(self) -> bool:

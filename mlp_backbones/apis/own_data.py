@@ -16,6 +16,7 @@ from ..files import write_text, writing
 IMAGES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
 SPLIT = 'split'  # folder for what is written
 VAL_SHARE = 0.2
+MAX_VAL_SHARE = 0.3  # where each class needs an image
 PARTS = ('train', 'val', 'test')
 # Names of folders and words in names of files.
 PART_NAMES = dict(train='train', training='train', val='val', valid='val', validation='val', dev='val')
@@ -237,19 +238,20 @@ def _split(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     wanted = max(1, round(VAL_SHARE * len(order)))
     left = Counter(name for item in order for name in item.classes)
     # One image of each class first, then as many as there should be.
-    covered, val = set(), []
-    for fills in (False, True):
+    most = {True: max(wanted, round(MAX_VAL_SHARE * len(order))), False: wanted}
+    covered, chosen = set(), set()
+    for covers in (True, False):
         for item in order:
-            if item in val or (not fills and item.classes <= covered) or (fills and len(val) >= wanted):
-                continue
-            if len(val) < max(1, len(order) // 2) and all(left[name] > 1 for name in item.classes):
-                val.append(item)
+            helps = not item.classes <= covered if covers else item.image not in chosen
+            if helps and len(chosen) < most[covers] and all(left[name] > 1 for name in item.classes):
+                chosen.add(item.image)
                 covered |= item.classes
                 left.subtract(item.classes)
-    train = [item for item in items if item not in val]
+    val = [item for item in items if item.image in chosen]
+    train = [item for item in items if item.image not in chosen]
     if not val or not train:
         raise UserError(
             f'{len(items)} images ({items[0].image}) cannot be split so that each class stays in training: add images, '
             f'or make folders train and val'
         )
-    return train, [item for item in items if item in val]
+    return train, val

@@ -45,8 +45,8 @@ def fit_schedule(edits: Edits, scope: str, count: int, devices: int, epochs: int
     edits.set((*checkpoint, 'interval'), every * unit, why)
     edits.set((*checkpoint, 'max_keep_ckpts'), 1, 'the last one')
     edits.set((*checkpoint, 'save_best'), BEST[scope], 'and the best one')
-    rate = _scale_rate(edits, batch * devices)
-    warm_up = _stretch(edits, epochs, steps, by_iter)
+    factor, rate = _scale_rate(edits, batch * devices)
+    warm_up = _stretch(edits, epochs, steps, factor)
     return [
         why,
         f'batch {batch} on each of {devices} device{"s" * (devices > 1)}, learning rate {rate}'
@@ -54,12 +54,12 @@ def fit_schedule(edits: Edits, scope: str, count: int, devices: int, epochs: int
     ]
 
 
-def _scale_rate(edits: Edits, batch: int) -> str:
+def _scale_rate(edits: Edits, batch: int) -> tuple[float, str]:
     place: Place = ('optim_wrapper', 'optimizer')
     optimizer = edits.get(place)
     old, theirs = optimizer.get('lr'), batch_size(edits.old) or edits.old.train_dataloader.get('batch_size', 1)
     if not old:
-        return 'of the optimizer'
+        return 1.0, 'of the optimizer'
     # For Adam by the square root (Malladi et al., arXiv 2205.10287), for SGD linearly (Goyal et al., 1706.02677).
     is_sgd = type_name(optimizer) == 'SGD'
     rate = float(f'{old * (batch / theirs) ** (1 if is_sgd else 0.5):.3g}')
@@ -67,15 +67,19 @@ def _scale_rate(edits: Edits, batch: int) -> str:
     edits.set((*place, 'lr'), rate, why)
     if edits.old.get('auto_scale_lr'):
         edits.set(('auto_scale_lr', 'base_batch_size'), batch, 'to which this learning rate belongs')
-    return f'{rate:g} ({why})'
+    return rate / old, f'{rate:g} ({why})'
 
 
-def _stretch(edits: Edits, epochs: int, steps: int, by_iter: bool) -> str:
-    """Bring the phases of the learning rate to the new length, and the warm-up to a tenth of it at most."""
+def _stretch(edits: Edits, epochs: int, steps: int, factor: float) -> str:
+    """Bring the phases of the learning rate to the new length, and the warm-up to a tenth of it at most.
+
+    ``factor`` is that of the learning rate, for its lowest value.
+    """
     old = plain(edits.old.get('param_scheduler') or [])
     old = old if isinstance(old, list) else [old]
     train = edits.old.train_cfg
-    length = train.get('max_iters') or train.get('max_epochs')
+    by_iter = 'max_iters' in train
+    length = train['max_iters' if by_iter else 'max_epochs']
     ratio = epochs * (steps if by_iter else 1) / length
     total = epochs * steps
     new, shown = [], ''
@@ -93,6 +97,8 @@ def _stretch(edits: Edits, epochs: int, steps: int, by_iter: bool) -> str:
             shown = f'warm-up over {node["end"]} of {total} steps'
         elif by_epoch and type_name(node) == 'LinearLR' and node.get('end'):
             shown = f'warm-up over {node["end"]} of {epochs} epochs'
+        if node.get('eta_min'):
+            node['eta_min'] = float(f'{node["eta_min"] * factor:.3g}')
         if node.get('milestones'):
             node['milestones'] = sorted({max(1, round(mark * ratio)) for mark in node['milestones']})
         if node.get('end') is not None:
