@@ -9,7 +9,7 @@ from pathlib import Path
 from mlp_backbones.apis import TrainOptions, load_config, prepare_train
 from mlp_backbones.apis.config import add_arguments
 from mlp_backbones.apis.explain import explained
-from mlp_backbones.apis.fine_tune import add_data_arguments, config_for_training
+from mlp_backbones.apis.fine_tune import OTHER_WEIGHTS_HINT, add_data_arguments, config_for_training
 from mlp_backbones.apis.prepare import NO_DATA_HINT
 from mlp_backbones.checkpoints import CheckpointError, CheckpointMissing
 from mlp_backbones.engine import build_runner
@@ -45,7 +45,8 @@ def main() -> None:
     except UserError as error:
         sys.exit(f'error: {error}')
     except CheckpointError as error:
-        sys.exit(f'error: {error}' + (f'; {NO_DATA_HINT}' if isinstance(error, CheckpointMissing) else ''))
+        hint = f'; {OTHER_WEIGHTS_HINT if args.data else NO_DATA_HINT}'
+        sys.exit(f'error: {error}' + (hint if isinstance(error, CheckpointMissing) else ''))
     except KeyboardInterrupt as stop:
         print(f'\n{str(stop) or "stopped"}', file=sys.stderr)
         sys.exit(130)

@@ -26,6 +26,7 @@ from .swap import LAYER_DECAY, Swap, reread
 COMMAND = 'python -m mlp_backbones new-config'
 LOADERS = dict(train='train_dataloader', val='val_dataloader', test='test_dataloader')
 LAYER_DECAY_RATE = 0.9
+OTHER_WEIGHTS_HINT = '--weights FILE takes weights of yours, and --weights none random ones'
 # Parts whose num_classes is not that of the data.
 OTHER_PARTS = {'backbone', 'neck', 'rpn_head', 'teacher'}
 
