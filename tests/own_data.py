@@ -1,6 +1,7 @@
 """Small data of all tasks in their own formats, from DigitScenes and scikit-learn's photographs."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,13 @@ from sklearn.datasets import load_sample_image
 from mlp_backbones.datasets.digit_scenes import CLASSES, SIZE, DigitScenes, Scene
 
 
+@cache
+def scene(number: int) -> Scene:
+    return DigitScenes('train', number + 1)[number]
+
+
 def scenes(count: int) -> list[Scene]:
-    found = DigitScenes('train', count)
-    return [found[i] for i in range(count)]
+    return [scene(number) for number in range(count)]
 
 
 def save(path: Path, image: np.ndarray) -> Path:

@@ -24,6 +24,8 @@ TRANSFORMS = 'train_dataloader.dataset.pipeline.3.transforms'
 MULTI = {f'{TRANSFORMS}.{i}.{j}.scales': [(96, 96)] for i, j in ((0, 0), (1, 0), (1, 2))}
 MULTI |= {f'{TRANSFORMS}.1.1.crop_size': (48, 64), 'val_dataloader.dataset.pipeline.1.scale': (96, 96)}
 ANY = {'train_dataloader.batch_size': 4, 'default_hooks.checkpoint.save_optimizer': False}
+for _loader in ('train_dataloader', 'val_dataloader'):
+    ANY |= {f'{_loader}.num_workers': 0, f'{_loader}.persistent_workers': False}
 SMALL = {
     'mask-rcnn': SIZES | REGIONS,
     # An untrained one is sure of nothing.
@@ -68,10 +70,11 @@ def test_every_kind_of_recipe_trains_evaluates_and_reloads(folder, run_here, rec
     result = json.loads((work_dir / 'result.json').read_text())
     assert result['completed'] and result['metrics']
     assert 'fine-tuning, from b1.pth' in done.stdout and 'layer decay 0.9' in done.stdout
+    if (recipe, data) in OTHER_KINDS:
+        return
+    assert f'written to {folder}/{data}/split' in done.stdout
     # What the runner saved is the trained model, with the names of its classes.
     config = load_config(str(work_dir / f'{work_dir.name}.py'), ROOT / 'configs')
     checkpoint = read_checkpoint(next(work_dir.glob('best_*.pth')))
     build_model(config).load_state_dict(checkpoint['state_dict'], strict=True)
     assert checkpoint['meta']['dataset_meta']['classes'] == config.train_dataloader.dataset.metainfo.classes
-    if (recipe, data) in COMMANDS:
-        assert f'written to {folder}/{data}/split' in done.stdout
