@@ -67,15 +67,15 @@ def write_voc(folder: Path, count: int = 10) -> Path:
         )
         write(folder / 'Annotations' / f'{number}.xml', f'<annotation>{objects}</annotation>')
     names = [f'{number}\n' for number in range(count)]
-    write(folder / 'ImageSets' / 'Main' / 'train.txt', ''.join(names[2:]))
-    write(folder / 'ImageSets' / 'Main' / 'val.txt', ''.join(names[:2]))
+    write(folder / 'ImageSets' / 'Main' / 'train.txt', ''.join(names[1:]))
+    write(folder / 'ImageSets' / 'Main' / 'val.txt', ''.join(names[:1]))
     return folder
 
 
 def write_yolo(folder: Path, count: int = 10) -> Path:
     """YOLO's layout, ``train`` and ``val`` with ``images`` and ``labels``."""
     for number, scene in enumerate(scenes(count)):
-        part = folder / ('train' if number > 1 else 'val')
+        part = folder / ('train' if number else 'val')
         save(part / 'images' / f'{number}.png', scene.image)
         lines = [
             f'{label} {(x + w / 2) / SIZE} {(y + h / 2) / SIZE} {w / SIZE} {h / SIZE}\n'
@@ -89,7 +89,7 @@ def write_yolo(folder: Path, count: int = 10) -> Path:
 def write_label_maps(folder: Path, count: int = 10, split: bool = False) -> Path:
     """Images, label maps (0 background, 1 to 10 the digits) and their names."""
     for number, scene in enumerate(scenes(count)):
-        part = ('train' if number > 1 else 'val') if split else ''
+        part = ('train' if number else 'val') if split else ''
         save(folder / 'images' / part / f'{number}.png', scene.image)
         save(folder / 'labels' / part / f'{number}.png', scene.label_map)
     write(folder / 'classes.txt', '\n'.join(['background', *CLASSES]))

@@ -102,10 +102,14 @@ def new_config(recipe: str, options: DataOptions) -> tuple[Swap, OwnData]:
 def read_folder(scope: str, options: DataOptions) -> OwnData:
     """Read the folder of ``options`` for a library: boxes, label maps or class folders."""
     folder = Path(os.path.abspath(options.data))
-    files = list_files(folder)
     split = Path(os.path.abspath(options.split)) if options.split else folder / SPLIT
+    files = list_files(folder, split)
     if options.names and not options.names.is_file():
         raise UserError(f'--names {printable(options.names)} is missing: give a file with a name on each line')
+    if options.reduce_zero_label is not None and scope != 'mmseg':
+        raise UserError('--reduce-zero-label is for label maps: leave it out')
+    if options.names and scope == 'mmpretrain':
+        raise UserError('--names is for label maps and boxes, and class folders have names: leave it out')
     if scope == 'mmdet':
         return boxes(folder, files, options.annotations, options.names, split)
     if options.annotations:
@@ -129,6 +133,10 @@ class _Fitter:
         self.data, self.scope, self.options = data, scope, options
         self.old = result.edits.old
         self.is_tuned = False
+        steps = [node for _, node in _nodes(self.old.train_dataloader, ())]
+        self._trains_masks = any(type_name(step) == 'LoadAnnotations' and step.get('with_mask') for step in steps)
+        if any(type_name(step) == 'LoadPanopticAnnotations' for step in steps):
+            raise UserError('panoptic recipes take no folder: give one for instances or label maps')
 
     def place_data(self) -> None:
         for part, loader in LOADERS.items():
@@ -170,7 +178,7 @@ class _Fitter:
     def _drop_masks(self) -> None:
         head = self.edits.get(('model', 'roi_head')) or {}
         why = 'the data have no masks'
-        if not head.get('mask_head') and 'mask_head' in str(self.edits.get(('model',))):
+        if self._trains_masks and not head.get('mask_head'):
             raise UserError('the data have no masks, which this recipe trains: give one for boxes, such as RetinaNet')
         if head.get('mask_head'):
             self.notes.append('the mask head is left out, as the data have no masks')
@@ -212,7 +220,7 @@ class _Fitter:
             if self.scope == 'mmdet':
                 part = part if part in self.data.parts else 'val'
                 file = Path(self.data.folder, self.data.parts[part]['ann_file']).as_posix()
-                metric = ['bbox', 'segm'] if self._predicts_masks() else ['bbox']
+                metric = ['bbox', 'segm'] if self._trains_masks and self.data.has_masks else ['bbox']
                 evaluator: dict[str, Any] = dict(type='CocoMetric', ann_file=file, metric=metric)
                 why = 'average precision on these data'
             elif self.scope == 'mmseg':
@@ -226,9 +234,6 @@ class _Fitter:
                     self.edits.set((*place, key), old['type'] if key == 'type' else value, why)
             else:
                 self.edits.set(place, evaluator, why)
-
-    def _predicts_masks(self) -> bool:
-        return 'mask_head' in str(self.old.model) and self.data.has_masks
 
     def load(self) -> None:
         """The weights to start from: of the backbone, or of a whole model."""

@@ -45,10 +45,13 @@ def boxes(
         UserError: in one sentence, for an unknown format, missing images, or annotations that cannot be read.
     """
     given = _named(annotations) if annotations else _find_coco(folder, files)
+    if given and names:
+        raise UserError("--names is for label maps and YOLO's classes, and COCO's format has names: leave it out")
     if given:
         return _coco(folder, files, given, split)
     xml = [path for path in files if path.suffix.lower() == '.xml']
-    images = {key_of(path): path for path in files if is_image(path)}
+    images = {key_of(p): p for p in files if is_image(p) and not TRUTH_FOLDERS & {*map(str.lower, p.parts[:-1])}}
+    notes: list[str] = []
     texts = [
         path
         for path in files
@@ -58,6 +61,8 @@ def boxes(
     ]
     if xml:
         kind, items, classes = "Pascal VOC's boxes", *_voc(folder, xml, images, files)
+        if idle := len(images) - len(items):
+            notes.append(f'{idle} images without a list or an .xml file are left out')
     elif texts:
         kind, items, classes = "YOLO's boxes", *_yolo(folder, texts, images, read_names(folder, names))
     else:
@@ -69,12 +74,13 @@ def boxes(
             f'classification'
         )
     categories = [dict(id=i + 1, name=name) for i, name in enumerate(classes)]
-    return _divided(folder, kind, items, categories, split)
+    return _divided(folder, kind, items, categories, split, notes)
 
 
-def _divided(folder: Path, kind: str, items: list[Item], categories: list[dict], split: Path) -> OwnData:
-    """Write all parts in COCO's format, with paths of images below the folder."""
-    notes: list[str] = []
+def _divided(
+    folder: Path, kind: str, items: list[Item], categories: list[dict], split: Path, notes: list[str]
+) -> OwnData:
+    """All parts in COCO's format, with paths of images below the folder."""
     parts, _ = divide(items, notes)
     classes = _used(categories, parts, notes)
     settings, texts = {}, {}
@@ -96,10 +102,12 @@ def _data(
     folder: Path, kind: str, classes: tuple, settings: dict, parts: dict[str, list[Item]], texts: dict, notes: list
 ) -> OwnData:
     found = [annotation for of_part in parts.values() for item in of_part for annotation in item.truth[1]]
-    has_masks = all(annotation.get('segmentation') for annotation in found)
+    without = sum(not annotation.get('segmentation') for annotation in found)
+    if 0 < without < len(found):
+        notes.append(f'{without} of {len(found)} boxes have no mask, so that no masks are trained')
     dataset = dict(type='CocoDataset', data_root=folder.as_posix(), metainfo=dict(classes=classes))
     counts = {part: len(of_part) for part, of_part in parts.items()}
-    return OwnData(folder, kind, classes, dataset, settings, counts, has_masks, texts, notes)
+    return OwnData(folder, kind, classes, dataset, settings, counts, without == 0, texts, notes)
 
 
 def _used(categories: list[dict], parts: dict[str, list[Item]], notes: list[str]) -> tuple[str, ...]:
@@ -176,7 +184,7 @@ def _coco(folder: Path, files: Sequence[PurePosixPath], given: dict[str, Path], 
     if len(given) == 1 or not complete:
         if len(given) == 1:
             items = [Item(item.image, item.truth, item.classes) for item in items]
-        return _divided(folder, "COCO's format", items, first, split)
+        return _divided(folder, "COCO's format", items, first, split, [])
     notes: list[str] = []
     parts, _ = divide(items, notes)
     if 'val' not in given:
@@ -190,9 +198,10 @@ def _read_coco(path: Path) -> dict:
         content = json.loads(read_text(path))
         lists = [content[key] for key in ('images', 'annotations', 'categories')]
         for image in lists[0]:
-            _ = image['id'], str(image['file_name']), image['width'] + image['height']
+            _ = hash(image['id']), image['file_name'] + '', image['width'] + image['height']
         for annotation in lists[1]:
-            _ = annotation['image_id'], annotation['category_id'], [0.0 + number for number in annotation['bbox']]
+            _ = hash((annotation['image_id'], annotation['category_id']))
+            _, _, _, _ = (0.0 + number for number in annotation['bbox'])
         names = Counter(str(category['name']) for category in lists[2] if category['id'] is not None)
     except (ValueError, RecursionError, TypeError, KeyError) as error:
         raise UserError(f'{printable(path)} is not in the format of COCO: {reason_of(error)}') from error

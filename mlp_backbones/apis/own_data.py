@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import yaml
 
@@ -40,7 +41,7 @@ class Item:
     """
 
     image: PurePosixPath
-    truth: object
+    truth: Any
     classes: frozenset
     part: str = ''
 
@@ -90,8 +91,8 @@ class OwnData:
                     write_text(path, text)
 
 
-def list_files(folder: Path) -> list[PurePosixPath]:
-    """All files below a folder, sorted, without hidden ones and what a split wrote.
+def list_files(folder: Path, split: Path) -> list[PurePosixPath]:
+    """All files below a folder, sorted, without hidden ones and the folder of a split.
 
     Raises:
         UserError: if there is no such folder, or it holds no image.

@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 
 from mlp_backbones.apis.fine_tune import LAYER_DECAY_RATE, DataOptions, new_config, read_folder
 from mlp_backbones.errors import UserError
+from tests.conftest import ROOT
 from tests.own_data import (
     coco_content,
     save,
@@ -62,7 +63,7 @@ def test_all_formats_of_boxes_are_read_alike(tmp_path):
         assert found == expected, name
         assert set(data.classes) == {name for rows in expected.values() for name, *_ in rows}
         assert data.has_masks is (name == 'coco')
-        assert data.counts == dict(train=8, val=2) or name == 'coco'
+        assert data.counts == dict(train=9, val=1) or name == 'coco'
 
 
 def test_polygons_of_yolo_are_masks(tmp_path):
@@ -111,7 +112,7 @@ def test_a_split_depends_on_names_only_and_keeps_classes_in_training(tmp_path):
 
 def test_label_maps(tmp_path):
     split = read('mmseg', write_label_maps(tmp_path / 'split', split=True))
-    assert split.counts == dict(train=8, val=2) and not split.files
+    assert split.counts == dict(train=9, val=1) and not split.files
     assert split.parts['val']['data_prefix'] == dict(img_path='images/val', seg_map_path='labels/val')
     whole = read('mmseg', write_label_maps(tmp_path / 'whole'))
     names = [line for text in whole.files.values() for line in text.split()]
@@ -151,7 +152,7 @@ def other_categories(folder):
 def broken_json(folder):
     write_coco(folder)
     path = folder / 'annotations.json'
-    path.write_text(path.read_text().replace('"bbox": [', '"bbox": ["a", '))
+    path.write_text(path.read_text().replace('"bbox": [', '"bbox": [1, '))
 
 
 def two_files(folder):
@@ -274,7 +275,7 @@ def test_a_config_of_a_detector(tmp_path):
     assert config.optim_wrapper.optimizer.lr == pytest.approx(1e-4 * (2 / 16) ** 0.5, rel=1e-2)
     assert config.optim_wrapper.paramwise_cfg.layer_decay_rate == LAYER_DECAY_RATE
     warm_up, decay = config.param_scheduler
-    assert warm_up.end == 40 and decay.milestones == [67, 92] and decay.end == 100
+    assert warm_up.end == 50 and decay.milestones == [67, 92] and decay.end == 100
     assert config.model.roi_head.bbox_head.num_classes == len(data.classes)
     assert config.model.roi_head.mask_head is None and config.val_evaluator.metric == ['bbox']
     assert config.val_evaluator.ann_file == data.parts['val']['ann_file']
@@ -326,3 +327,20 @@ def test_weights_of_a_backbone_and_of_a_whole_model(tmp_path):
     assert config.model.backbone.init_cfg.checkpoint == str(backbone) and config.load_from is None
     config = new_config(recipe, DataOptions(data, weights=str(whole)))[0].config
     assert config.load_from == str(whole) and config.model.backbone.init_cfg is None
+
+
+def test_the_command(tmp_path, run_here):
+    write_class_folders(tmp_path / 'data')
+    command = ['-m', 'mlp_backbones', 'new-config', 'cyclemlp-b1_300e_in1k', '--data', 'data', '-o', 'new/own.py']
+    done = run_here(*command, '--devices', '1', '--epochs', '3', cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    config = Config.fromfile(tmp_path / 'new' / 'own.py')
+    assert config.train_cfg.max_epochs == 3 and Path(config.train_dataloader.dataset.ann_file).is_file()
+    assert done.stdout.count('written to') == 2 and 'china, flower' in done.stdout
+    # A fault of the output leaves no split behind.
+    (tmp_path / 'data' / 'split').rename(tmp_path / 'moved')
+    (tmp_path / 'link.py').symlink_to('elsewhere.py')
+    failed = run_here(*command[:-1], 'link.py', cwd=tmp_path)
+    assert failed.returncode == 1 and not (tmp_path / 'data' / 'split').exists()
+    failed = run_here(ROOT / 'tools' / 'train.py', 'cyclemlp-b1_300e_in1k', '--epochs', '3', cwd=tmp_path)
+    assert failed.returncode == 1 and '--epochs needs --data' in failed.stdout

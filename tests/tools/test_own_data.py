@@ -43,10 +43,10 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp('own')
     write_coco(folder / 'scenes' / 'boxes', 4)
     write_label_maps(folder / 'scenes' / 'maps', 4)
-    write_label_maps(folder / 'scenes' / 'split', split=True)
+    write_label_maps(folder / 'scenes' / 'split', 4, split=True)
     write_class_folders(folder / 'scenes' / 'classes', 4)
-    write_voc(folder / 'scenes' / 'voc')
-    write_yolo(folder / 'scenes' / 'yolo')
+    write_voc(folder / 'scenes' / 'voc', 4)
+    write_yolo(folder / 'scenes' / 'yolo', 4)
     torch.save(mb.build_backbone('cyclemlp_b1').state_dict(), folder / 'b1.pth')
     return folder
 
