@@ -15,9 +15,9 @@ PROGRAM = 'python -m mlp_backbones'
 
 def main() -> None:
     try:
-        tools = {path.stem: path for path in sorted((recipes_folder() / 'tools').glob('*.py'))}
-        if sys.argv[1:] and sys.argv[1] in tools:
-            _run_tool(tools[sys.argv[1]])
+        tools = {path.stem.replace('_', '-'): path for path in sorted((recipes_folder() / 'tools').glob('*.py'))}
+        if sys.argv[1:] and sys.argv[1].replace('_', '-') in tools:
+            _run_tool(tools[sys.argv[1].replace('_', '-')])
             return
         parser = argparse.ArgumentParser(prog=PROGRAM, description='Train, test and use the backbones.')
         commands = parser.add_subparsers(metavar='COMMAND', required=True)
@@ -36,7 +36,7 @@ def _run_tool(path: Path) -> None:
     spec = spec_from_file_location(f'mlp_backbones.tools.{path.stem}', path)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
-    sys.argv = [f'{PROGRAM} {path.stem}', *sys.argv[2:]]
+    sys.argv = [f'{PROGRAM} {sys.argv[1]}', *sys.argv[2:]]
     module.main()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlp_backbones.apis import TrainOptions, load_config, prepare_train
 from mlp_backbones.apis.config import add_arguments
 from mlp_backbones.apis.explain import explained
+from mlp_backbones.apis.fine_tune import OTHER_WEIGHTS_HINT, add_data_arguments, config_for_training
 from mlp_backbones.apis.prepare import NO_DATA_HINT
 from mlp_backbones.checkpoints import CheckpointError, CheckpointMissing
 from mlp_backbones.engine import build_runner
@@ -29,13 +30,14 @@ def parse_args() -> argparse.Namespace:
         metavar='PATH',
         help='continue from a checkpoint; without a path, or with `auto`, from the newest one of the work directory',
     )
+    add_data_arguments(parser, is_required=False)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
     try:
-        config = load_config(args.config, CONFIGS, args.cfg_options)
+        config = load_config(config_for_training(args), CONFIGS, args.cfg_options)
         options = {field.name: getattr(args, field.name) for field in fields(TrainOptions)}
         prepare_train(config, TrainOptions(**options))
         with explained(Path(config.filename).name):
@@ -43,7 +45,8 @@ def main() -> None:
     except UserError as error:
         sys.exit(f'error: {error}')
     except CheckpointError as error:
-        sys.exit(f'error: {error}' + (f'; {NO_DATA_HINT}' if isinstance(error, CheckpointMissing) else ''))
+        hint = f'; {OTHER_WEIGHTS_HINT if args.data else NO_DATA_HINT}'
+        sys.exit(f'error: {error}' + (hint if isinstance(error, CheckpointMissing) else ''))
     except KeyboardInterrupt as stop:
         print(f'\n{str(stop) or "stopped"}', file=sys.stderr)
         sys.exit(130)

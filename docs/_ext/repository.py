@@ -37,6 +37,7 @@ PARTS = {
         'docs/swap',
         'docs/use_in_configs',
         'docs/from_timm',
+        'docs/own_data',
         'docs/data',
         'docs/tools',
         'docs/weights',

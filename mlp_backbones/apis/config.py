@@ -55,7 +55,7 @@ class OptionsAction(DictAction):
         for value in values:
             try:
                 super().__call__(parser, namespace, [value], option_string)
-            except (ValueError, AssertionError):
+            except (ValueError, AssertionError, RecursionError):
                 parser.error(
                     f'{option_string} {value}: give KEY=VALUE, as in train_cfg.max_epochs=3, and all brackets in pairs'
                 )

@@ -84,7 +84,11 @@ class Edits:
                 node = node.setdefault(key, {})
             replaces = isinstance(new, dict) and _at(self.old, place) is not _MISSING
             node[place[-1]] = (dict(_delete_=True, **new) if replaces else new, why)
-        body = [line for key, node in tree.items() for line in _lines(key, node, '')]
+        body: list[str] = []
+        for key, node in tree.items():
+            same = next((k for k in tree if k != key and tree[k] == node and _can_be_shared(node)), None)
+            # One name for both, as in the configs of the libraries.
+            body += [f'{key} = {same}'] if same and f'{same} = dict(' in body else _lines(key, node, '')
         comments = [f'# {line}' for line in _wrapped(heading, _WIDTH - 2)]
         return '\n'.join([*comments, f'_base_ = {base}', '', *body]) + '\n'
 
@@ -98,14 +102,26 @@ def _at(node: Any, place: Place) -> Any:
     return node
 
 
-def _lines(key: str, node: Any, indent: str) -> list[str]:
+def _can_be_shared(node: Any) -> bool:
+    """Whether a part of the tree can have two names: mmengine removes ``_delete_`` where it reads it first."""
+    return isinstance(node, dict) and all(
+        _can_be_shared(child) if isinstance(child, dict) else '_delete_' not in repr(child) for child in node.values()
+    )
+
+
+def _lines(key: str, node: Any, indent: str, above: str = '') -> list[str]:
+    """The lines of a part of the tree; ``above`` is the reason of the value before it, which is not repeated."""
     end = ',' if indent else ''
     if isinstance(node, dict):
-        inner = [line for name, child in node.items() for line in _lines(name, child, indent + '    ')]
+        inner: list[str] = []
+        before = above
+        for name, child in node.items():
+            inner += _lines(name, child, indent + '    ', before)
+            before = '' if isinstance(child, dict) else child[1]
         return [f'{indent}{key}=dict(' if indent else f'{key} = dict(', *inner, f'{indent}){end}']
     value, why = node
     start = f'{indent}{key}=' if indent else f'{key} = '
-    comments = [f'{indent}# {line}' for line in _wrapped(why, _WIDTH - len(indent) - 2)]
+    comments = [f'{indent}# {line}' for line in _wrapped(why, _WIDTH - len(indent) - 2) if why != above]
     return [*comments, *f'{start}{literal(value, len(start) + 1, indent)}{end}'.splitlines()]
 
 

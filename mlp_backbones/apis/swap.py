@@ -149,7 +149,7 @@ def swap_backbone(
         raise UserError(f'{path.name} cannot take {backbone}: {error}') from error
     if dry_run:
         # What was loaded by the caller may differ from its file.
-        _prove(result if loaded else _reread(result), weights is not None and Path(weights).is_file())
+        _prove(result if loaded else reread(result), weights is not None and Path(weights).is_file())
     return result
 
 
@@ -315,8 +315,8 @@ class _Swapper:
             self.edits.set(('model', 'init_cfg'), None, 'weights of the old network')
 
 
-def _reread(result: Swap) -> Swap:
-    """The same with the config that its text gives, which must not differ."""
+def reread(result: Swap) -> Swap:
+    """Return the same with the config that its text gives, which must not differ."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f'{result.path.stem}.py')
         path.write_text(result.text())
