@@ -66,13 +66,13 @@ class RawGraph(WholeGraph):
 
     def __init__(self, graph: WholeGraph, preprocessor: nn.Module, order: str):
         super().__init__()
-        self.graph, self.preprocessor, self.input_name = graph, preprocessor, order
+        self.network, self.preprocessor, self.input_name = graph, preprocessor, order
         self.output_names, self.one_image = graph.output_names, graph.one_image
         # Test pipelines load BGR.
         self.flips = getattr(preprocessor, '_channel_conversion', False) != (order == 'rgb')
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        return self.graph(self.normalise(images))
+        return self.network(self.normalise(images))
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return what the preprocessor makes of images, without its padding."""
@@ -81,8 +81,8 @@ class RawGraph(WholeGraph):
         return x if mean is None else (x - mean) / std
 
     def difference(self, images: Tensor, outputs: Sequence[Tensor]) -> float:
-        difference = self.graph.difference(self.normalise(images), outputs)
-        self.compared = self.graph.compared
+        difference = self.network.difference(self.normalise(images), outputs)
+        self.compared = self.network.compared
         return difference
 
 
@@ -121,8 +121,10 @@ def export_graph(
     remedy = '; try --static' if dynamic else ''
     written = _written(graph, path.suffix, size, dynamic, opset, remedy)
     trials = [(size[0] * 3 // 4, size[1]), (size[0] + 37, size[1] * 2 - 5), (size[0] * 2, size[1] + 64)]
+    # Necks that join maps of two scales take multiples of their strides only.
+    trials = [trial if _takes(graph, trial) else (-(-trial[0] // 32) * 32, -(-trial[1] // 32) * 32) for trial in trials]
     # A graph that fixes a size of the example differs at small images only. Some heads do not take these.
-    trials += [small for small in ((5, 33), (1, 1)) if _takes(graph, small)]
+    trials += [small for small in ((5, 33), (1, 1)) if not graph.one_image and _takes(graph, small)]
     shapes = [(1 if graph.one_image else i, *trial) for i, trial in enumerate(trials if dynamic else [size], 1)]
     try:
         run = _runner(written, path.suffix)
