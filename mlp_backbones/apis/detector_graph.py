@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
+from .drawing import paste_masks
 from .export import WholeGraph
 
 # Rows added to a second stage, which then has at least one in every image; they are left out of its results.
@@ -121,32 +122,6 @@ def detection_difference(found: Sequence[Tensor], wanted: Sequence[Tensor], size
             missing += 1
     missing = max(missing, int(free.sum()))
     return largest if missing <= max(len(found[1]), len(wanted[1])) / 20 else 1.0
-
-
-def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float = 0.5) -> Tensor:
-    """Draw masks of boxes into an image, as mmdet does.
-
-    Args:
-        masks: probabilities ``[K, h, w]`` within each box.
-        boxes: ``[K, 4]``, x1, y1, x2, y2 in pixels of the image.
-        size: (H, W) of the image in pixels.
-        threshold: the least probability of a pixel that belongs to the mask. Default 0.5.
-
-    Returns:
-        ``[K, H, W]`` bool.
-    """
-    height, width = size
-    pasted = torch.zeros(len(masks), height, width, dtype=torch.bool)
-    for mask, box, drawn in zip(masks, boxes, pasted, strict=True):
-        x1, y1, x2, y2 = box.tolist()
-        # Outside of its box a mask fades over half a cell of its grid.
-        left, top = max(int(x1 - (x2 - x1)), 0), max(int(y1 - (y2 - y1)), 0)
-        right, bottom = min(int(2 * x2 - x1) + 2, width), min(int(2 * y2 - y1) + 2, height)
-        x = (torch.arange(left, right) + 0.5 - box[0]) / (box[2] - box[0]) * 2 - 1
-        y = (torch.arange(top, bottom) + 0.5 - box[1]) / (box[3] - box[1]) * 2 - 1
-        grid = torch.stack(torch.meshgrid(x, y, indexing='xy'), -1).nan_to_num(0, 0, 0)
-        drawn[top:bottom, left:right] = F.grid_sample(mask[None, None], grid[None], align_corners=False)[0, 0] >= threshold
-    return pasted
 
 
 def _dense_boxes(head: nn.Module, features: Sequence[Tensor], size: tuple[int, int]) -> tuple[Tensor, ...]:
