@@ -1,5 +1,7 @@
 """Draw predictions with the visualizers of mmdet, mmseg and mmpretrain."""
 
+import math
+
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -111,12 +113,12 @@ def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: 
     pasted = torch.zeros(len(masks), height, width, dtype=torch.bool)
     for mask, box, drawn in zip(masks, boxes, pasted, strict=True):
         x1, y1, x2, y2 = box.tolist()
-        # Outside of its box a mask fades over half a cell of its grid.
-        left, top = max(int(x1 - (x2 - x1)), 0), max(int(y1 - (y2 - y1)), 0)
-        right, bottom = min(int(2 * x2 - x1) + 2, width), min(int(2 * y2 - y1) + 2, height)
+        # mmdet leaves out what is more than a pixel away from the box.
+        left, top = max(math.floor(x1) - 1, 0), max(math.floor(y1) - 1, 0)
+        right, bottom = min(math.ceil(x2) + 1, width), min(math.ceil(y2) + 1, height)
         x = (torch.arange(left, right) + 0.5 - box[0]) / (box[2] - box[0]) * 2 - 1
         y = (torch.arange(top, bottom) + 0.5 - box[1]) / (box[3] - box[1]) * 2 - 1
-        grid = torch.stack(torch.meshgrid(x, y, indexing='xy'), -1).nan_to_num(0, 0, 0)
+        grid = torch.stack(torch.meshgrid(x, y, indexing='xy'), -1).nan_to_num(torch.nan, 0, 0)
         values = F.grid_sample(mask[None, None], grid[None], align_corners=False)[0, 0]
         drawn[top:bottom, left:right] = values >= threshold
     return pasted

@@ -138,9 +138,7 @@ def export_graph(
     return error
 
 
-def _written(
-    graph: WholeGraph, suffix: str, size: tuple[int, int], dynamic: bool, opset: int, remedy: str
-) -> BytesIO:
+def _written(graph: WholeGraph, suffix: str, size: tuple[int, int], dynamic: bool, opset: int, remedy: str) -> BytesIO:
     open_size = torch.export.Dim.DYNAMIC
     free = {} if graph.one_image else {0: open_size}
     free |= {2: open_size, 3: open_size} if dynamic else {}

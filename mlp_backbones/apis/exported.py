@@ -24,7 +24,7 @@ class ExportedModel:
         path: the file, ``.onnx``.
 
     Raises:
-        UserError: if the engine is unknown or not installed, or the file is missing, broken or of another kind of model.
+        UserError: if the engine is unknown or not installed, or the file is missing, broken or of another model.
     """
 
     def __init__(self, model: nn.Module, engine: str, path: Path):
@@ -78,7 +78,9 @@ class ExportedModel:
         if 'labels' in outputs:
             return PixelData(data=F.interpolate(maps, size, mode='nearest')[0].long())
         maps = F.interpolate(maps, size, mode='bilinear', align_corners=head.align_corners)[0]
-        return PixelData(data=maps.argmax(0, keepdim=True) if len(maps) > 1 else (maps.sigmoid() > head.threshold).long())
+        return PixelData(
+            data=maps.argmax(0, keepdim=True) if len(maps) > 1 else (maps.sigmoid() > head.threshold).long()
+        )
 
 
 def _load(engine: str, path: Path) -> tuple[str, tuple[str, ...], Callable[[np.ndarray], list[np.ndarray]]]:

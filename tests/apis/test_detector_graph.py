@@ -2,18 +2,18 @@
 
 import cv2
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 import torch
 from mmdet.registry import MODELS
+from mmengine.config import ConfigDict
 from mmengine.hub import get_config
 from mmengine.registry import init_default_scope
 from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
-from mlp_backbones.apis.detector_graph import DetectorGraph, detection_difference, paste_masks
-from mlp_backbones.apis.export import RawGraph, export_graph
+from mlp_backbones.apis.detector_graph import DetectorGraph, detection_difference
+from mlp_backbones.apis.drawing import paste_masks
+from mlp_backbones.apis.export import RawGraph
 from mlp_backbones.errors import UserError
 from tests.backbones.slim import DIMS
 
@@ -82,3 +82,52 @@ def test_graph_predicts_as_the_library(name):
             outputs = raw(tensor(size))
         assert raw.difference(tensor(size), outputs) < 1e-4
     assert graph.compared > 20
+
+
+def test_other_ways_to_predict_are_refused_by_name():
+    def soft_nms(detector: nn.Module) -> None:
+        detector.bbox_head.test_cfg.nms = dict(type='soft_nms', iou_threshold=0.5)
+
+    def own_head(detector: nn.Module) -> None:
+        detector.bbox_head.__class__ = type('OwnHead', (type(detector.bbox_head),), dict(_bbox_post_process=None))
+
+    def own_roi_head(detector: nn.Module) -> None:
+        detector.roi_head.__class__ = type('OwnRoIHead', (type(detector.roi_head),), {})
+
+    def largest(detector: nn.Module) -> None:
+        detector.roi_head.bbox_roi_extractor.roi_layers[0].pool_mode = 'max'
+
+    cases = [
+        ('RetinaNet', soft_nms, 'soft_nms'),
+        ('RetinaNet', own_head, 'OwnHead'),
+        ('FasterRCNN', own_roi_head, 'OwnRoIHead'),
+        ('FasterRCNN', largest, 'SingleRoIExtractor'),
+    ]
+    for name, change, named in cases:
+        detector = slim_detector(name)
+        change(detector)
+        with pytest.raises(UserError, match=named):
+            DetectorGraph(detector)
+
+
+def test_differences_are_found():
+    boxes, labels = torch.tensor([[0.0, 0, 10, 10], [20, 20, 40, 30]]), torch.tensor([1, 2])
+    found = (boxes, torch.tensor([0.9, 0.5]), labels)
+    turned = tuple(part.flip(0) for part in found)
+    assert detection_difference(turned, found, (100, 100)) == 0
+    moved = (boxes + 0.05, found[1] - 2e-4, labels)
+    assert detection_difference(moved, found, (100, 100)) == pytest.approx(5e-4, rel=1e-3)
+    for other in ((boxes + 1, *found[1:]), (*found[:2], labels + 1), tuple(part[:1] for part in found)):
+        assert detection_difference(other, found, (100, 100)) == 1
+
+
+def test_masks_are_drawn_as_the_library_draws_them():
+    torch.manual_seed(0)
+    masks = torch.rand(5, 14, 14)
+    boxes = torch.tensor([[3.2, 4.1, 30.5, 22.9], [0, 0, 64, 48], [60, 40, 64, 48], [10, 10, 10, 20], [5, 5, 5.5, 5.5]])
+    meta = dict(scale_factor=(1.0, 1.0), ori_shape=(48, 64))
+    head = MODELS.build(dict(type='mmdet.FCNMaskHead', num_convs=1, class_agnostic=True))
+    wanted = head._predict_by_feat_single(
+        masks[:, None], boxes, torch.zeros(5), meta, ConfigDict(mask_thr_binary=0.5), activate_map=True
+    )
+    assert torch.equal(paste_masks(masks, boxes, (48, 64)), wanted)

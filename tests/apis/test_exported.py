@@ -6,17 +6,14 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from mlp_backbones.apis.drawing import paste_masks
-from mlp_backbones.apis.inference import Predictor
-from mlp_backbones.errors import UserError
 from tests.conftest import ROOT
 
-SLIM = dict(type='mlp_backbones.ConvMLP', arch=dict(stem_dim=8, dims=[8, 16, 16], conv_depth=1, depths=[1] * 3, mlp_ratios=[2] * 3))
+ARCH = dict(stem_dim=8, dims=[8, 16, 16], conv_depth=1, depths=[1] * 3, mlp_ratios=[2] * 3)
 
 
 def slim(config, tmp_path, **changes):
     """The config with a smaller backbone, written to a file, and the path of a checkpoint with random weights."""
-    config.model.backbone = dict(SLIM, out_indices=(0, 1, 2, 3))
+    config.model.backbone = dict(type='mlp_backbones.ConvMLP', arch=ARCH)
     config.merge_from_dict(dict(changes))
     config.dump(tmp_path / 'slim.py')
     init_default_scope(config.default_scope)
@@ -32,7 +29,9 @@ def test_a_detector(digits_config, workspace, tmp_path, run_here):
     path, weights = slim(digits_config('convmlp_maskrcnn_digits'), tmp_path, **changes)
     scene = next(workspace.glob('data/digit_scenes/images/val/*.png'))
     file = tmp_path / 'whole.onnx'
-    done = run_here(ROOT / 'tools' / 'export.py', path, file, '--checkpoint', weights, '--normalize', 'rgb', cwd=workspace)
+    done = run_here(
+        ROOT / 'tools' / 'export.py', path, file, '--checkpoint', weights, '--normalize', 'rgb', cwd=workspace
+    )
     assert done.returncode == 0, done.stdout
     found = []
     for name, source in (('a', ['--checkpoint', weights]), ('b', ['--engine', 'onnxruntime', file])):
