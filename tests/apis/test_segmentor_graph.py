@@ -3,17 +3,29 @@
 import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
-from torch import nn
+from torch import Tensor, nn
 
 from mlp_backbones.apis.export import export_graph
 from mlp_backbones.apis.segmentor_graph import SegmentorGraph, with_open_sizes
 from mlp_backbones.errors import UserError
 
-BACKBONE = dict(type='mlp_backbones.CycleMLP', arch=dict(dims=[8, 12, 16, 20], depths=[1] * 4, mlp_ratios=[2] * 4))
+WIDTHS = [8, 12, 16, 20]
+
+
+class Strided(nn.ModuleList):
+    """A backbone that takes no time: graphs of ours have tests of their own."""
+
+    def __init__(self):
+        super().__init__(nn.Conv2d(a, b, 3, 2, 1) for a, b in zip([3, *WIDTHS], WIDTHS, strict=False))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [x := conv(x) for conv in self]
+
+
 COMMON = dict(channels=16, num_classes=4, norm_cfg=dict(type='BN'), align_corners=False, in_index=[0, 1, 2, 3])
 HEADS = {
-    'UPerHead': dict(in_channels=[8, 12, 16, 20], pool_scales=(1, 2, 3, 6)),
-    'FPNHead': dict(in_channels=[8, 12, 16, 20], feature_strides=[4, 8, 16, 32]),
+    'UPerHead': dict(in_channels=WIDTHS, pool_scales=(1, 2, 3, 6)),
+    'FPNHead': dict(in_channels=WIDTHS, feature_strides=[4, 8, 16, 32]),
     'PSPHead': dict(in_channels=20, in_index=3, pool_scales=(1, 2, 3, 6)),
 }
 
@@ -22,11 +34,12 @@ def segmentor(head: str, **options) -> nn.Module:
     init_default_scope('mmseg')
     torch.manual_seed(0)
     decode = dict(COMMON, type=head, **{**HEADS[head], **options})
-    config = dict(backbone=BACKBONE, decode_head=decode, train_cfg=dict(), test_cfg=dict(mode='whole'))
+    config = dict(backbone=dict(type=Strided), decode_head=decode, train_cfg=dict(), test_cfg=dict(mode='whole'))
     return MODELS.build(dict(type='EncoderDecoder', **config)).eval()
 
 
-@pytest.mark.parametrize('head', HEADS)
+@pytest.mark.slow
+@pytest.mark.parametrize('head', ['UPerHead', 'FPNHead'])
 def test_exported_program_takes_any_size(head):
     graph = SegmentorGraph(segmentor(head)).eval().double()
     graph.original[0].double()
