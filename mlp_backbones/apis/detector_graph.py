@@ -1,7 +1,6 @@
 """mmdet's detectors as plain functions of an image, which torch can export whole."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import torch
 import torchvision  # noqa: F401 (registers torch.ops.torchvision)
@@ -77,7 +76,7 @@ class DetectorGraph(WholeGraph):
 
     def difference(self, images: Tensor, outputs: Sequence[Tensor]) -> float:
         """Compare outputs of the graph with the library's ``predict``; see :func:`detection_difference`."""
-        size = cast(tuple[int, int], tuple(images.shape[2:]))
+        size = (images.shape[2], images.shape[3])
         if len(outputs) > 3:
             outputs = (*outputs[:3], paste_masks(outputs[3], outputs[0], size, self.mask_threshold))
         wanted = self.reference(images)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
+from mlp_backbones.apis.exported import ExportedModel
+from mlp_backbones.errors import UserError
 from tests.conftest import ROOT
 
 ARCH = dict(stem_dim=8, dims=[8, 16, 16], conv_depth=1, depths=[1] * 3, mlp_ratios=[2] * 3)
@@ -43,3 +45,14 @@ def test_a_detector(digits_config, workspace, tmp_path, run_here):
     assert len(wanted['labels']) == 20 and wanted['labels'] == got['labels'] and wanted['masks'] == got['masks']
     torch.testing.assert_close(torch.tensor(got['boxes']), torch.tensor(wanted['boxes']), rtol=0, atol=1e-3)
     torch.testing.assert_close(torch.tensor(got['scores']), torch.tensor(wanted['scores']), rtol=0, atol=1e-5)
+
+
+def test_files_that_do_not_fit_are_refused(tmp_path):
+    (tmp_path / 'broken.onnx').write_bytes(b'no graph')
+    for engine, name, sentence in (
+        ('tensorrt', 'broken.onnx', "'tensorrt' is no engine"),
+        ('onnxruntime', 'gone.onnx', 'gone.onnx is missing'),
+        ('onnxruntime', 'broken.onnx', 'broken.onnx cannot be opened by onnxruntime'),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            ExportedModel(torch.nn.Sequential(), engine, tmp_path / name)
