@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Export a backbone, or the segmentor of an mmseg config, as ONNX or as an exported program of torch."""
+"""Export a backbone, or the detector or segmentor of a config, as ONNX or as an exported program of torch."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 import mlp_backbones as mb
 from mlp_backbones.apis import load_config
 from mlp_backbones.apis.config import build_model
-from mlp_backbones.apis.export import SegmentorGraph, export_graph
+from mlp_backbones.apis.export import PlainGraph, RawGraph, WholeGraph, export_graph
 from mlp_backbones.checkpoints import CheckpointError, load_published, load_trained
 from mlp_backbones.errors import UserError
 
@@ -27,36 +27,60 @@ def parse_args() -> argparse.Namespace:
         '--size', type=int, nargs=2, default=(224, 224), metavar=('H', 'W'), help='of the example (default: 224 224)'
     )
     parser.add_argument('--static', action='store_true', help='fix H and W; the batch stays open')
+    parser.add_argument(
+        '--normalize',
+        choices=('bgr', 'rgb'),
+        help='take uint8 images with channels in this order, and normalise them in the file (default: take float32 '
+        'images that are normalised)',
+    )
+    parser.add_argument('--argmax', action='store_true', help='labels of a segmentor in place of logits')
     parser.add_argument('--opset', type=int, help='version of ONNX operators, for *.onnx (default: 18)')
     return parser.parse_args()
+
+
+def of_variant(args: argparse.Namespace) -> WholeGraph:
+    for option in ('backbone', 'argmax', 'normalize'):
+        if getattr(args, option):
+            raise UserError(f'--{option}: {args.model} is a backbone by itself; leave it out, or name a config')
+    model = mb.build_backbone(args.model)
+    if args.checkpoint:
+        print(load_published(model, args.checkpoint))
+    return PlainGraph(model)
+
+
+def of_config(args: argparse.Namespace) -> WholeGraph:
+    model = build_model(load_config(args.model, CONFIGS))
+    model.eval()
+    if args.checkpoint:
+        load_trained(model, args.checkpoint)
+    kind = type(model).__name__
+    if args.argmax and (args.backbone or not hasattr(model, 'decode_head')):
+        raise UserError(f'--argmax: labels of pixels are of a segmentor, and {args.model} holds a {kind}; leave it out')
+    if args.backbone:
+        graph = PlainGraph(model.backbone)
+    elif hasattr(model, 'decode_head'):
+        from mlp_backbones.apis.segmentor_graph import SegmentorGraph  # late: it needs mmseg
+
+        graph = SegmentorGraph(model, args.argmax)
+    elif hasattr(model, 'bbox_head') or hasattr(model, 'roi_head'):
+        from mlp_backbones.apis.detector_graph import DetectorGraph  # late: it needs mmdet
+
+        graph = DetectorGraph(model)
+    else:
+        raise UserError(f'{args.model} holds a {kind}, no detector or segmentor: export only its --backbone')
+    return RawGraph(graph, model.data_preprocessor, args.normalize) if args.normalize else graph
 
 
 def main() -> None:
     args = parse_args()
     try:
-        if args.model in mb.list_backbones():
-            if args.backbone:
-                raise UserError(f'--backbone: {args.model} is a backbone by itself; leave it out, or name a config')
-            model = mb.build_backbone(args.model)
-            if args.checkpoint:
-                print(load_published(model, args.checkpoint))
-        else:
-            config = load_config(args.model, CONFIGS)
-            model = build_model(config)
-            if args.checkpoint:
-                load_trained(model, args.checkpoint)
-            if args.backbone:
-                model = model.backbone
-            elif hasattr(model, 'decode_head'):
-                model = SegmentorGraph(model)
-            else:
-                raise UserError(
-                    f'{args.model} holds a {type(model).__name__}, which is no segmentor: export only its --backbone'
-                )
-        error = export_graph(model, args.dst, tuple(args.size), not args.static, args.opset)
+        graph = of_variant(args) if args.model in mb.list_backbones() else of_config(args)
+        error = export_graph(graph, args.dst, tuple(args.size), not args.static, args.opset)
     except (UserError, CheckpointError) as error:
         sys.exit(f'error: {error}')
     sizes = 'at its size' if args.static else 'at three other sizes'
+    if 'boxes' in (graph.output_names or ()):
+        sizes = f'{sizes}, where the library finds {graph.compared} objects'
     print(f'{args.dst}: written, and run {sizes}; largest relative difference to torch: {error:.1e}')
 
 

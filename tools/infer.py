@@ -19,7 +19,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('pictures', metavar='IMAGE|FOLDER|GLOB', help='images to predict; put a pattern in quotes')
     parser.add_argument('--config', required=True, help='path of a config, or the name of a recipe')
-    parser.add_argument('--checkpoint', required=True, help='a checkpoint of a training')
+    weights = parser.add_mutually_exclusive_group(required=True)
+    weights.add_argument('--checkpoint', help='a checkpoint of a training')
+    weights.add_argument(
+        '--engine',
+        nargs=2,
+        metavar=('onnxruntime|openvino', 'FILE'),
+        help='run a file that tools/export.py wrote of this config',
+    )
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder for the images and JSON files')
     parser.add_argument('--score', type=float, default=0.3, help='leave out boxes below this score (default: 0.3)')
     parser.add_argument('--device', default='cpu', help='such as cuda (default: cpu)')
@@ -32,7 +39,8 @@ def main() -> None:
     try:
         config = load_config(args.config, CONFIGS)
         root, pictures = find_pictures(args.pictures, args.out, picture_suffixes(config))
-        predictor = Predictor(config, args.checkpoint, args.score, args.device)
+        exported = (args.engine[0], Path(args.engine[1])) if args.engine else None
+        predictor = Predictor(config, args.checkpoint, args.score, args.device, exported)
         skipped = infer(predictor, root, pictures, args.out, console)
     except (UserError, CheckpointError) as error:
         sys.exit(f'error: {error}')

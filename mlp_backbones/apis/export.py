@@ -2,32 +2,88 @@
 
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..compat import require
 from ..errors import UserError, printable
 from ..files import atomic_file, check_target, writing
 
-# Outputs may differ by this much of their largest value: float32, summed in another order.
-TOLERANCE = 1e-4
+
+class WholeGraph(nn.Module):
+    """A model as a function of its images, with what :func:`export_graph` needs to know of it.
+
+    Attributes:
+        input_name, output_names: of the graph; None: torch's own.
+        input_dtype: of the images; uint8 holds 0 to 255.
+        one_image: whether the batch is fixed to one.
+        tolerance: how far outputs may differ: float32, summed in another order.
+        compared: the number of detections that :meth:`difference` compared; of other models 0.
+    """
+
+    input_name: str = 'images'
+    output_names: tuple[str, ...] | None = None
+    input_dtype: torch.dtype = torch.float32
+    one_image: bool = False
+    tolerance: float = 1e-4
+    compared: int = 0
+
+    def difference(self, images: Tensor, outputs: Sequence[Tensor]) -> float:
+        """Return how far the outputs of the graph are from those wanted, relative to the largest of each."""
+        with torch.no_grad():
+            wanted = _tuple(self(images))
+        return max(_relative(a, b) for a, b in zip(outputs, wanted, strict=True))
 
 
-class SegmentorGraph(nn.Module):
-    """An mmseg segmentor as a plain function: images ``[B, 3, H, W]``, normalised, to logits ``[B, classes, H, W]``."""
+class PlainGraph(WholeGraph):
+    """A module that takes images and gives tensors, such as a backbone."""
 
-    def __init__(self, segmentor: nn.Module):
+    def __init__(self, model: nn.Module):
         super().__init__()
-        self.segmentor = segmentor
+        self.model = model
 
-    def forward(self, x: Tensor) -> Tensor:
-        head = self.segmentor.decode_head
-        logits = head(self.segmentor.extract_feat(x))
-        return F.interpolate(logits, size=x.shape[2:], mode='bilinear', align_corners=head.align_corners)
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return self.model(images)
+
+
+class RawGraph(WholeGraph):
+    """A graph that takes images as files hold them, and normalises them itself.
+
+    Args:
+        graph: takes normalised images.
+        preprocessor: the ``data_preprocessor`` of the model, which has the mean and the standard deviation.
+        order: 'bgr' or 'rgb', of the channels of the input, which is named so.
+
+    Shapes:
+        images ``[B, 3, H, W]`` uint8 to the outputs of ``graph``.
+    """
+
+    input_dtype = torch.uint8
+
+    def __init__(self, graph: WholeGraph, preprocessor: nn.Module, order: str):
+        super().__init__()
+        self.network, self.preprocessor, self.input_name = graph, preprocessor, order
+        self.output_names, self.one_image = graph.output_names, graph.one_image
+        # Test pipelines load BGR.
+        self.flips = getattr(preprocessor, '_channel_conversion', False) != (order == 'rgb')
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return self.network(self.normalise(images))
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return what the preprocessor makes of images, without its padding."""
+        x = images.flip(1).float() if self.flips else images.float()
+        mean, std = getattr(self.preprocessor, 'mean', None), getattr(self.preprocessor, 'std', None)
+        return x if mean is None else (x - mean) / std
+
+    def difference(self, images: Tensor, outputs: Sequence[Tensor]) -> float:
+        difference = self.network.difference(self.normalise(images), outputs)
+        self.compared = self.network.compared
+        return difference
 
 
 def export_graph(
@@ -61,18 +117,41 @@ def export_graph(
     if opset < 18:
         raise UserError(f'opset={opset} is too old: the exporter of torch writes opset 18 and newer')
     require((2, 6), 'export')
-    model = model.eval()
-    example = torch.randn(2, _channels(model), *size)
+    graph = (model if isinstance(model, WholeGraph) else PlainGraph(model)).eval()
     remedy = '; try --static' if dynamic else ''
-    Dim = torch.export.Dim
-    free = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC} if dynamic else {0: Dim.DYNAMIC}
-    written = BytesIO()
+    written = _written(graph, path.suffix, size, dynamic, opset, remedy)
+    trials = [(size[0] * 3 // 4, size[1]), (size[0] + 37, size[1] * 2 - 5), (size[0] * 2, size[1] + 64)]
+    # Necks that join maps of two scales take multiples of their strides only.
+    trials = [trial if _takes(graph, trial) else (-(-trial[0] // 32) * 32, -(-trial[1] // 32) * 32) for trial in trials]
+    # A graph that fixes a size of the example differs at small images only. Some heads do not take these.
+    trials += [small for small in ((5, 33), (1, 1)) if not graph.one_image and _takes(graph, small)]
+    shapes = [(1 if graph.one_image else i, *trial) for i, trial in enumerate(trials if dynamic else [size], 1)]
+    try:
+        run = _runner(written, path.suffix)
+        error = max(graph.difference(x, run(x)) for x in (_images(graph, *shape) for shape in shapes))
+    except Exception as failed:
+        raise UserError(f'{path} was not written: it does not run ({str(failed).splitlines()[0]}){remedy}') from failed
+    if not error < graph.tolerance:
+        raise UserError(f'{path} was not written: its numbers differ from those of the model by {error:.1e}{remedy}')
+    with writing(path), atomic_file(path) as aside:
+        aside.write_bytes(written.getbuffer())
+    return error
+
+
+def _written(graph: WholeGraph, suffix: str, size: tuple[int, int], dynamic: bool, opset: int, remedy: str) -> BytesIO:
+    open_size = torch.export.Dim.DYNAMIC
+    free = {} if graph.one_image else {0: open_size}
+    free |= {2: open_size, 3: open_size} if dynamic else {}
+    # Names of parameters stay those of the model.
+    model = graph.model if isinstance(graph, PlainGraph) else graph
+    example, written = _images(graph, 1 if graph.one_image else 2, *size), BytesIO()
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            if path.suffix == '.onnx':
+            if suffix == '.onnx':
                 options = dict(opset_version=opset, dynamic_shapes=(free,), dynamo=True, verbose=False)
-                program = torch.onnx.export(model, (example,), input_names=['images'], **options)
+                names = dict(input_names=[graph.input_name], output_names=graph.output_names)
+                program = torch.onnx.export(model, (example,), **names, **options)
                 written.write(program.model_proto.SerializeToString())
             else:
                 torch.export.save(torch.export.export(model, (example,), dynamic_shapes=(free,)), written)
@@ -82,43 +161,37 @@ def export_graph(
         raise UserError(
             f'{type(model).__name__} cannot be exported{" with open sizes" if dynamic else ""} ({reason}){remedy}'
         ) from error
-    trials = [(size[0] * 3 // 4, size[1]), (size[0] + 37, size[1] * 2 - 5), (size[0] * 2, size[1] + 64)]
-    # A graph that fixes a size of the example differs at small images only. Some heads do not take these.
-    trials += [small for small in ((5, 33), (1, 1)) if _takes(model, small)]
-    shapes = [(batch, _channels(model), *trial) for batch, trial in enumerate(trials if dynamic else [size], 1)]
-    try:
-        error = max(_difference(model, written, path.suffix, shape) for shape in shapes)
-    except Exception as failed:
-        raise UserError(f'{path} was not written: it does not run ({str(failed).splitlines()[0]}){remedy}') from failed
-    if not error < TOLERANCE:
-        raise UserError(f'{path} was not written: its numbers differ from those of the model by {error:.1e}{remedy}')
-    with writing(path), atomic_file(path) as aside:
-        aside.write_bytes(written.getbuffer())
-    return error
+    return written
 
 
-def _takes(model: nn.Module, size: tuple[int, int]) -> bool:
+def _images(graph: WholeGraph, batch: int, height: int, width: int) -> Tensor:
+    shape = (batch, _channels(graph), height, width)
+    return torch.randint(0, 256, shape, dtype=torch.uint8) if graph.input_dtype is torch.uint8 else torch.randn(shape)
+
+
+def _takes(graph: WholeGraph, size: tuple[int, int]) -> bool:
     try:
         with torch.no_grad():
-            model(torch.zeros(1, _channels(model), *size))
+            graph(_images(graph, 1, *size))
     except (RuntimeError, ValueError):
         return False
     return True
 
 
-def _difference(model: nn.Module, written: BytesIO, suffix: str, shape: tuple[int, ...]) -> float:
-    x = torch.randn(shape)
+def _runner(written: BytesIO, suffix: str) -> Callable[[Tensor], tuple[Tensor, ...]]:
     if suffix == '.onnx':
         import onnxruntime
 
         session = onnxruntime.InferenceSession(written.getvalue(), providers=['CPUExecutionProvider'])
-        got = [torch.from_numpy(y) for y in session.run(None, {session.get_inputs()[0].name: x.numpy()})]
-    else:
-        written.seek(0)
-        got = _tuple(torch.export.load(written).module()(x))
-    with torch.no_grad():
-        wanted = _tuple(model(x))
-    return max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(got, wanted, strict=True))
+        name = session.get_inputs()[0].name
+        return lambda x: tuple(torch.from_numpy(y) for y in session.run(None, {name: x.numpy()}))
+    written.seek(0)
+    program = torch.export.load(written).module()
+    return lambda x: _tuple(program(x))
+
+
+def _relative(found: Tensor, wanted: Tensor) -> float:
+    return ((found - wanted).abs().max() / wanted.abs().max()).item()
 
 
 def _tuple(outputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -24,6 +24,7 @@ from ..errors import UserError, printable
 from ..files import writing
 from .config import build_model, check_device
 from .drawing import Drawing, displayable
+from .exported import ExportedModel
 from .images import (
     BROKEN,
     BadPicture,
@@ -46,16 +47,25 @@ class Predictor:
     Args:
         config: of mmdet, mmseg or mmpretrain; its test pipeline loads and prepares the images, without its steps
             that load annotations.
-        checkpoint: a file that tools/train.py wrote, with the whole model; read safely.
+        checkpoint: a file that tools/train.py wrote, with the whole model; read safely. Of an exported file: None.
         score: boxes below this score are left out, from 0 to 1. Default 0.3.
         device: as torch names it. Default 'cpu'.
+        exported: the engine, and the file that tools/export.py wrote, which predicts in place of a checkpoint; boxes
+            below the score threshold of the config are not in it. Default None.
 
     Raises:
         CheckpointError: if the checkpoint cannot be read or is not of this model.
         UserError: if the device or the score is not valid, or the config has no test pipeline.
     """
 
-    def __init__(self, config: Config, checkpoint: str, score: float = 0.3, device: str = 'cpu'):
+    def __init__(
+        self,
+        config: Config,
+        checkpoint: str | None,
+        score: float = 0.3,
+        device: str = 'cpu',
+        exported: tuple[str, Path] | None = None,
+    ):
         if not 0 <= score <= 1:
             raise UserError(f'score={score} is not valid: give a number from 0 to 1')
         check_device(device)
@@ -63,9 +73,16 @@ class Predictor:
         if 'visualizer' not in config:
             raise UserError(f'{config.filename} has no visualizer, which draws: inherit from a default_runtime.py')
         self.score = score
-        self.model = build_model(config)
-        trained_on = (load_trained(self.model, checkpoint).get('meta') or {}).get('dataset_meta') or {}
-        self.model.to(device).eval()
+        if (checkpoint is None) == (exported is None):
+            raise UserError('weights are of a checkpoint or of an exported file: give one of them')
+        if exported and device != 'cpu':
+            raise UserError(f'device={device!r}: {exported[0]} runs exported files on the CPU; leave it out')
+        model, trained_on = build_model(config), {}
+        if checkpoint is not None:
+            trained_on = (load_trained(model, checkpoint).get('meta') or {}).get('dataset_meta') or {}
+            model.to(device)
+        model.eval()
+        self.model = ExportedModel(model, *exported) if exported else model
         self.steps = _steps(dataset.pipeline)
         # The leading step loads, where none is named so.
         names = [type(step).__name__ for step in self.steps]
