@@ -15,7 +15,7 @@ from ..engine.hooks.checkpoint import newest_checkpoint
 from ..engine.hooks.classes import check_categories
 from ..engine.nodes import dataset_class, dicts, strings, type_name
 from ..errors import UserError, printable, reason_of
-from .config import DRAWING, drop_none, import_libraries, library, revert_sync_batchnorm
+from .config import drop_none, import_libraries, library, revert_sync_batchnorm
 from .submission import prepare_submission
 from .values import check_values
 
@@ -34,6 +34,8 @@ TTA_MODELS = dict(mmseg='mmseg.SegTTAModel', mmpretrain='mmpretrain.AverageClsSc
 # mmengine's loops, and those that resume exactly.
 LOOPS = dict(EpochBasedTrainLoop='ResumableEpochLoop', IterBasedTrainLoop='ResumableIterLoop')
 TRAINING_HOOKS = ('ClassesHook', 'ProgressHook', 'InterruptHook', 'ResultHook')
+SHEETS = 'ContactSheetHook'
+OURS = (*TRAINING_HOOKS, SHEETS)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class TestOptions:
         launcher: as there.
         tensorboard: as there.
         out: a .pkl file for the predictions. Default None: not saved.
-        show_dir: a folder for images of predictions beside the truth. Default None: not drawn.
+        show_dir: a folder for pictures of predictions beside the truth, and sheets. Default None: not drawn.
         tta: test-time augmentation, of the config or, for a segmentor, at ``TTA_RATIOS`` with flips. Default False.
         submission: a folder for the files of an evaluation server, in place of metrics. Default None: not written.
     """
@@ -155,32 +157,11 @@ def prepare_test(config: Config, *args, **kwargs) -> None:
         evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
         dump = 'mmdet.DumpDetResults' if scope == 'mmdet' else 'DumpResults'
         config.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
-    if show_dir := options.show_dir:
-        check_folder(show_dir, '--show-dir')
-        hook = _drawing_hook(config, scope)
-        folder = str(Path(show_dir).resolve())
-        if scope == 'mmpretrain':
-            hook.update(enable=True, interval=1, out_dir=folder)
-        elif scope == 'mmseg':
-            hook.update(draw=True, interval=1)
-            config.visualizer.save_dir = folder
-        else:
-            hook.update(draw=True, interval=1, test_out_dir=folder)
-
-
-def _drawing_hook(config: Config, scope: str) -> ConfigDict:
-    """The hook that draws predictions; a config without one, or without a visualizer, gets those of its library."""
-    hooks = config.get('default_hooks') or {}
-    if not (hooks.get('visualization') and config.get('visualizer')) and scope not in DRAWING:
-        raise UserError(
-            f'--show-dir: {config.filename} lacks default_hooks.visualization or visualizer, which draw: add those of '
-            f'your library'
-        )
-    if not hooks.get('visualization'):
-        config.default_hooks = dict(hooks, visualization=dict(type=DRAWING[scope][0]))
-    if not config.get('visualizer'):
-        config.visualizer = dict(type=DRAWING[scope][1], vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
-    return config.default_hooks.visualization
+    if options.show_dir:
+        check_folder(options.show_dir, '--show-dir')
+        own = (config.get('default_hooks') or {}).get('visualization') or {}
+        kept = {key: own[key] for key in ('score_thr', 'backend_args') if key in own}
+        config.custom_hooks.append(dict(type=f'mlp_backbones.{SHEETS}', out_dir=options.show_dir, **kept))
 
 
 def _options(kind: type, args: tuple, kwargs: dict):
@@ -194,7 +175,9 @@ def _prepare(config: Config, options: TrainOptions | TestOptions, dataloaders: t
     config.work_dir = options.work_dir or config.get('work_dir') or f'work_dirs/{config.provenance.config}'
     config.launcher = options.launcher
     # A config that mmengine saved in a work directory names our hooks already.
-    config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if type_name(hook) not in TRAINING_HOOKS]
+    config.custom_hooks = [
+        hook for hook in config.get('custom_hooks', []) if type_name(hook) not in (*TRAINING_HOOKS, SHEETS)
+    ]
     if not torch.cuda.is_available() or options.launcher == 'none':
         revert_sync_batchnorm(config)
     if config.get('digit_scenes'):
