@@ -28,6 +28,16 @@ from .values import check_values
 
 # None means that these keys are not given, and mmengine's Runner does not accept None.
 MAY_BE_NONE = ('custom_hooks', 'default_hooks', 'env_cfg', 'launcher', 'log_level', 'randomness', 'visualizer')
+# mmengine's backends of experiment trackers, and the package that each needs.
+TRACKERS = dict(
+    tensorboard=('TensorboardVisBackend', 'tensorboard'),
+    wandb=('WandbVisBackend', 'wandb'),
+    mlflow=('MLflowVisBackend', 'mlflow'),
+    clearml=('ClearMLVisBackend', 'clearml'),
+    neptune=('NeptuneVisBackend', 'neptune'),
+    aim=('AimVisBackend', 'aim'),
+    dvclive=('DVCLiveVisBackend', 'dvclive'),
+)
 LIBRARIES = ('mmdet', 'mmseg', 'mmpretrain')
 DATA_FILES = ('.json', '.yaml', '.yml')
 # What JSON and YAML write as lists and the libraries want as tuples.
@@ -65,7 +75,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none', help='(default: none)'
     )
-    parser.add_argument('--tensorboard', action='store_true', help='write to TensorBoard, beside the log')
+    parser.add_argument('--tensorboard', action='store_true', help='short for --log-to tensorboard')
+    parser.add_argument(
+        '--log-to',
+        nargs='+',
+        choices=TRACKERS,
+        default=[],
+        metavar='NAME',
+        help=f'write losses and metrics to {", ".join(TRACKERS)} as well',
+    )
 
 
 def load_config(name: str, configs: Path, options: dict | None = None) -> Config:
