@@ -16,7 +16,8 @@ class Places:
     """The free places of an image for plates.
 
     Args:
-        width, height: of the image.
+        width: of the image.
+        height: of the image.
         boxes: ``[N, 4]``, of all objects; places that cover other objects are used last.
     """
 

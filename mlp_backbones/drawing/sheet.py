@@ -12,7 +12,8 @@ def pair(truth: np.ndarray | None, prediction: np.ndarray, title: str, size: int
     """Put a truth and a prediction beside each other below a title; without a truth only the prediction.
 
     Args:
-        truth, prediction: pictures ``[H, W, 3]`` uint8, of the same width.
+        truth: a picture ``[H, W, 3]`` uint8, or None.
+        prediction: a picture of the same width.
         title: of both.
         size: of the text in pixels. Default None: it grows with the pictures.
     """
@@ -36,7 +37,7 @@ def contact_sheet(cells: Sequence[np.ndarray], columns: int, title: str, size: i
         columns: of the grid.
         title: of the sheet.
         size: of the text in pixels; the title has half as much again.
-        *below: strips below the grid, such as a legend.
+        below: strips below the grid, such as a legend.
     """
     columns = min(columns, len(cells))
     width = max(cell.shape[1] for cell in cells)
