@@ -1,5 +1,6 @@
 """Strips of paper around a picture: headings, legends and rankings."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,7 +60,7 @@ def ranking(names: Sequence[str], shares: Sequence[float], colours: Sequence[Col
     image, pen = canvas(padded(np.empty((0, 0, 3), np.uint8), width, len(names) * row + size))
     number = round(letters.getlength('100 %'))
     longest = max((letters.getlength(name) for name in names), default=0)
-    left = size // 2 + round(min(longest, 0.5 * width)) + size // 2
+    left = size + math.ceil(min(longest, 0.5 * width))
     right = width - number - size
     for i, (name, share, colour) in enumerate(zip(names, shares, colours, strict=True)):
         middle = size // 2 + (i + 0.5) * row

@@ -24,8 +24,10 @@ def pair(truth: np.ndarray | None, prediction: np.ndarray, title: str, size: int
     height = max(picture.shape[0] for _, picture in columns)
     parts = []
     for name, picture in columns:
-        head = heading(name, picture.shape[1], size, is_bold=False)
-        parts += [stacked(head, padded(picture, picture.shape[1], height)), _gap(head.shape[0] + height, size)]
+        body = padded(picture, picture.shape[1], height)
+        if len(columns) > 1:
+            body = stacked(heading(name, picture.shape[1], size, is_bold=False), body)
+        parts += [body, _gap(body.shape[0], size)]
     return stacked(heading(title, sum(part.shape[1] for part in parts[:-1]), size), np.concatenate(parts[:-1], 1))
 
 

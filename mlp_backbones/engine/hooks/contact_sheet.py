@@ -12,7 +12,7 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.fileio import get
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement
+from mmengine.structures import BaseDataElement, InstanceData
 
 from ...drawing import Drawing, contact_sheet, displayable, pair
 from ...drawing.sample import KINDS, boxes_of, label_map
@@ -22,7 +22,7 @@ from ...registry import HOOKS
 
 PAIRS, COLUMNS, SHEETS = 12, 3, 5
 CELL = 320  # pixels of the longer side
-METRICS = dict(instances='F1', sem_seg='mean IoU', score='true class')
+METRICS = dict(instances='F1', sem_seg='mean IoU', score='score of the true class')
 
 
 @dataclass(frozen=True, order=True)
@@ -80,7 +80,7 @@ class ContactSheetHook(Hook):
             name = self._name(sample, f'{batch_idx}_{i}.png')
             self._prepare(sample)
             score = self.scores[name] = self._score(sample, rgb.shape[:2])
-            title = name if score is None else f'{name}   {self.metric} {percent(score)}'
+            title = self._title(name, sample, score)
             self._write(self.out / name, self._pair(rgb, sample, title))
             # Without a truth the sheets show the first images.
             cell = Cell(-score if score is not None else -len(self.scores), name, (), b'')
@@ -105,10 +105,11 @@ class ContactSheetHook(Hook):
             pictures = [cv2.imdecode(np.frombuffer(c.png, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for c in part]
             title = f'images {first + 1} to {first + len(part)} of {len(scores)}'
             title += f', worst first by {self.metric}' if self.metric else ''
-            width = min(COLUMNS, len(part)) * (max(p.shape[1] for p in pictures) + size) + size
+            columns = COLUMNS if any(p.shape[1] > 1.5 * CELL for p in pictures) else 2 * COLUMNS  # pairs or not
+            width = min(columns, len(part)) * (max(p.shape[1] for p in pictures) + size) + size
             labels = sorted({label for cell in part for label in cell.labels})
             below = [self.drawing.legend(labels, width, size)] if labels else []
-            sheet = contact_sheet(pictures, COLUMNS, title, size, *below)
+            sheet = contact_sheet(pictures, columns, title, size, *below)
             self._write(self.out / f'worst_{first // PAIRS + 1}.png', sheet)
         ranked = sorted(scores, key=lambda name: (scores[name] is not None, scores[name], name))
         text = json.dumps([dict(image=name, score=scores[name]) for name in ranked], indent=1)
@@ -144,10 +145,16 @@ class ContactSheetHook(Hook):
                 boxes = boxes / np.tile(sample.scale_factor, 2)[:4]
             truth.bboxes = boxes
 
+    def _title(self, name: str, sample: BaseDataElement, score: float | None) -> str:
+        if score is None:
+            return name
+        if self.metric == METRICS['score']:
+            names = ', '.join(map(self.drawing.name_of, sample.gt_label.tolist()))
+            return f'{name}   truth: {names} {percent(score)}'
+        return f'{name}   {self.metric} {percent(score)}'
+
     def _pair(self, rgb: np.ndarray, sample: BaseDataElement, title: str, side: int | None = None, size=None):
         has_truth = any(f'gt_{kind}' in sample for kind in KINDS if kind != 'label')
-        if 'pred_score' in sample and 'gt_label' in sample:
-            title = f'{title}   truth: {", ".join(map(self.drawing.name_of, sample.gt_label.tolist()))}'
         drawn = [
             self.drawing(rgb, sample, side, of, with_legend=side is None or 'pred_score' in sample)
             if of == 'pred' or has_truth
@@ -184,7 +191,7 @@ class ContactSheetHook(Hook):
             raise UserError(f'{file} cannot be written ({error.strerror}): give another --show-dir') from error
 
 
-def f1(truth: BaseDataElement, found: BaseDataElement, min_iou: float = 0.5) -> float:
+def f1(truth: InstanceData, found: InstanceData, min_iou: float = 0.5) -> float:
     """Return ``2 TP / (2 TP + FP + FN)`` of boxes; the best ones first take the truth of their class that fits best."""
     if not len(truth) and not len(found):
         return 1.0
