@@ -92,7 +92,9 @@ class Run:
             return None
         # InterruptHook logs the minutes of each part of a training that was stopped and resumed.
         lines = [line for path in self.folder.glob('*/vis_data/scalars.json') for line in path.read_text().splitlines()]
-        minutes = sum(json.loads(line).get('minutes', 0) for line in lines)
+        scalars = map(json.loads, lines)
+        # Earlier logs lack the prefix.
+        minutes = sum(row.get('run/minutes', row.get('minutes', 0)) for row in scalars)
         return replace(result, cost={'train_minutes': round(minutes, 2)})
 
     def recorded(self) -> Result | None:

@@ -13,7 +13,7 @@ PACKAGE = Path(mlp_backbones.__file__).parent
 FLOORS = (
     {'version', 'errors', 'moved'},
     {'compat', 'files', 'recipes', 'registry'},
-    {'ops'},
+    {'ops', 'drawing'},
     {'layers'},
     {'checkpoints'},
     {'backbones'},

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Convert a published checkpoint to OpenMMLab's names or back, or describe a checkpoint."""
+"""Convert a published checkpoint to OpenMMLab's names or back, publish one of a training, or describe one."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from mlp_backbones.checkpoints import CheckpointError, convert, inspect, read_checkpoint
+from mlp_backbones.checkpoints import CheckpointError, convert, inspect, publish, read_checkpoint
 from mlp_backbones.checkpoints.state_dict import list_names
 from mlp_backbones.errors import UserError
 from mlp_backbones.files import atomic_file, check_target
@@ -27,11 +27,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--ema', action='store_true', help='take the moving average of the weights, e.g. model_ema')
     parser.add_argument('--prefix', help='take only the tensors below this prefix (default: find it)')
     parser.add_argument('--inspect', action='store_true', help='describe the file and write nothing')
+    parser.add_argument(
+        '--publish',
+        action='store_true',
+        help='keep a training checkpoint as it is without what only training needs; its hash is added to the name DST',
+    )
     args = parser.parse_args()
     if not args.inspect and args.dst is None:
         parser.error('DST is missing: name the file to write, or use --inspect')
     if not args.inspect and not args.dst.parent.is_dir():
         parser.error(f'{args.dst}: the folder {args.dst.parent} is missing; make it, or name a file elsewhere')
+    if args.publish and (args.inspect or args.ema or args.prefix or args.to != 'mmpretrain'):
+        parser.error('--publish changes no names and takes no other option')
     return args
 
 
@@ -44,6 +51,10 @@ def main() -> None:
         if args.inspect:
             for fact, value in inspect(content, args.prefix):
                 print(f'{fact:<12} {value}')
+            return
+        if args.publish:
+            target, dropped = publish(content, args.dst)
+            print(f'{target}: {len(content["state_dict"])} tensors; left out: {list_names(dropped, 10) or "nothing"}')
             return
         new, identity, dropped = convert(content, args.to, args.ema, args.prefix)
         buffer = BytesIO()

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from mlp_backbones.apis import load_config
 from mlp_backbones.apis.inference import Predictor, find_pictures, infer, picture_suffixes
+from mlp_backbones.apis.video import infer_video
 from mlp_backbones.checkpoints import CheckpointError
 from mlp_backbones.errors import UserError
 
@@ -17,7 +18,10 @@ CONFIGS = Path(__file__).parents[1] / 'configs'
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('pictures', metavar='IMAGE|FOLDER|GLOB', help='images to predict; put a pattern in quotes')
+    parser.add_argument(
+        'pictures', nargs='?', metavar='IMAGE|FOLDER|GLOB', help='images to predict; put a pattern in quotes'
+    )
+    parser.add_argument('--video', type=Path, metavar='FILE', help='predict on a video, in place of images')
     parser.add_argument('--config', required=True, help='path of a config, or the name of a recipe')
     weights = parser.add_mutually_exclusive_group(required=True)
     weights.add_argument('--checkpoint', help='a checkpoint of a training')
@@ -30,7 +34,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', required=True, type=Path, metavar='DIR', help='folder for the images and JSON files')
     parser.add_argument('--score', type=float, default=0.3, help='leave out boxes below this score (default: 0.3)')
     parser.add_argument('--device', default='cpu', help='such as cuda (default: cpu)')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if (args.pictures is None) == (args.video is None):
+        parser.error('give either images or --video FILE')
+    return args
 
 
 def main() -> None:
@@ -38,6 +45,11 @@ def main() -> None:
     console = Console()
     try:
         config = load_config(args.config, CONFIGS)
+        if args.video:
+            predictor = Predictor(config, args.checkpoint, args.score, args.device)
+            count = infer_video(predictor, args.video, args.out, console)
+            print(f'{args.out / args.video.stem}.mp4: {count} frames drawn')
+            return
         root, pictures = find_pictures(args.pictures, args.out, picture_suffixes(config))
         exported = (args.engine[0], Path(args.engine[1])) if args.engine else None
         predictor = Predictor(config, args.checkpoint, args.score, args.device, exported)

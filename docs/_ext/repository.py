@@ -41,6 +41,7 @@ PARTS = {
         'docs/data',
         'docs/tools',
         'docs/weights',
+        'docs/what_works',
         'docs/checkpoints',
         'docs/distributed',
         'docs/export',

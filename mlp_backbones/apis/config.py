@@ -28,12 +28,17 @@ from .values import check_values
 
 # None means that these keys are not given, and mmengine's Runner does not accept None.
 MAY_BE_NONE = ('custom_hooks', 'default_hooks', 'env_cfg', 'launcher', 'log_level', 'randomness', 'visualizer')
-# What draws predictions, where a config has none of it: the hook and the visualizer.
-DRAWING = dict(
-    mmdet=('mmdet.DetVisualizationHook', 'mmdet.DetLocalVisualizer'),
-    mmseg=('mmseg.SegVisualizationHook', 'mmseg.SegLocalVisualizer'),
-    mmpretrain=('mmpretrain.VisualizationHook', 'mmpretrain.UniversalVisualizer'),
+# mmengine's backends of experiment trackers, and the package that each needs.
+TRACKERS = dict(
+    tensorboard=('TensorboardVisBackend', 'tensorboard'),
+    wandb=('WandbVisBackend', 'wandb'),
+    mlflow=('MLflowVisBackend', 'mlflow'),
+    clearml=('ClearMLVisBackend', 'clearml'),
+    neptune=('NeptuneVisBackend', 'neptune'),
+    aim=('AimVisBackend', 'aim'),
+    dvclive=('DVCLiveVisBackend', 'dvclive'),
 )
+LIBRARIES = ('mmdet', 'mmseg', 'mmpretrain')
 DATA_FILES = ('.json', '.yaml', '.yml')
 # What JSON and YAML write as lists and the libraries want as tuples.
 _PAIRS = re.compile('scale|size|range|ratio|pad')
@@ -70,7 +75,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none', help='(default: none)'
     )
-    parser.add_argument('--tensorboard', action='store_true', help='write to TensorBoard, beside the log')
+    parser.add_argument('--tensorboard', action='store_true', help='short for --log-to tensorboard')
+    parser.add_argument(
+        '--log-to',
+        nargs='+',
+        choices=TRACKERS,
+        default=[],
+        metavar='NAME',
+        help=f'write losses and metrics to {", ".join(TRACKERS)} as well',
+    )
 
 
 def load_config(name: str, configs: Path, options: dict | None = None) -> Config:
@@ -210,8 +223,8 @@ def library(config: Config) -> str:
 def import_libraries(config: Config) -> None:
     """Import the libraries that a config names, without the output and warnings about optional packages."""
     scope = library(config)
-    for name in (scope, *(other for other in DRAWING if other != scope and f'{other}.' in str(config._cfg_dict))):
-        if name in DRAWING and find_spec(name) is not None:
+    for name in (scope, *(other for other in LIBRARIES if other != scope and f'{other}.' in str(config._cfg_dict))):
+        if name in LIBRARIES and find_spec(name) is not None:
             with redirect_stdout(io.StringIO()), warnings.catch_warnings():
                 warnings.simplefilter('ignore')
                 try:

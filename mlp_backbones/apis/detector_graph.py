@@ -15,8 +15,8 @@ from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..drawing import paste_masks
 from ..errors import UserError
-from .drawing import paste_masks
 from .export import WholeGraph
 
 # Rows added to a second stage, which then has at least one in every image; they are left out of its results.

@@ -9,8 +9,8 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..drawing import paste_masks
 from ..errors import UserError, describe
-from .drawing import paste_masks
 
 ENGINES = ('onnxruntime', 'openvino')
 

@@ -16,14 +16,14 @@ from mmengine.registry import DATASETS
 from mmengine.structures import BaseDataElement
 from pycocotools import mask as coco_mask
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import MofNCompleteColumn, Progress
 
 from ..checkpoints import load_trained
+from ..drawing import Drawing, displayable
 from ..engine.nodes import type_name
 from ..errors import UserError, printable
 from ..files import writing
 from .config import build_model, check_device
-from .drawing import Drawing, displayable
 from .exported import ExportedModel
 from .images import (
     BROKEN,
@@ -70,8 +70,6 @@ class Predictor:
             raise UserError(f'score={score} is not valid: give a number from 0 to 1')
         check_device(device)
         dataset = image_dataset(config)
-        if 'visualizer' not in config:
-            raise UserError(f'{config.filename} has no visualizer, which draws: inherit from a default_runtime.py')
         self.score = score
         if (checkpoint is None) == (exported is None):
             raise UserError('weights are of a checkpoint or of an exported file: give one of them')
@@ -94,7 +92,7 @@ class Predictor:
             {key: dataset[key] for key in ('classes',) if dataset.get(key)} | dict(dataset.get('metainfo') or {})
         )
         meta = {**getattr(DATASETS.get(type_name(dataset)), 'METAINFO', {}), **trained_on, **given}
-        self.draw = Drawing(config, meta)
+        self.draw = Drawing(meta)
 
     def __call__(self, image: Picture | np.ndarray, name: str) -> tuple[dict, np.ndarray, np.ndarray | None]:
         """Run the network on one image.
@@ -105,8 +103,8 @@ class Predictor:
             name: of the image.
 
         Returns:
-            The predictions as JSON takes them; the image ``[H, W, 3]`` uint8, BGR, with them drawn; and the label map
-            ``[H, W]`` of a segmentor, else None.
+            The predictions as JSON takes them; the picture of them, uint8, BGR, whose size is that of
+            :class:`mlp_backbones.drawing.Drawing`; and the label map ``[H, W]`` of a segmentor, else None.
 
         Raises:
             UserError: if the network gives neither instances nor a label map nor classes.
@@ -167,7 +165,7 @@ class Predictor:
                 f'segmentors and classifiers'
             )
         rgb = np.ascontiguousarray(shown[..., ::-1])
-        return found, self.draw(rgb, sample, max(found['labels'], default=0) + 1)[..., ::-1], labels
+        return found, self.draw(rgb, sample)[..., ::-1], labels
 
     def _instances(self, instances: BaseDataElement) -> dict:
         labels = instances.labels.tolist()
@@ -223,7 +221,8 @@ def infer(predictor: Predictor, root: Path, images: list[Path], out: Path, conso
     """
     targets = _targets(root, images, out)
     skipped = []
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         for path in progress.track(images, description='images'):
             try:
                 with writing(out):

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from inspect import signature
@@ -15,7 +15,7 @@ from ..engine.hooks.checkpoint import newest_checkpoint
 from ..engine.hooks.classes import check_categories
 from ..engine.nodes import dataset_class, dicts, strings, type_name
 from ..errors import UserError, printable, reason_of
-from .config import DRAWING, drop_none, import_libraries, library, revert_sync_batchnorm
+from .config import TRACKERS, drop_none, import_libraries, library, revert_sync_batchnorm
 from .submission import prepare_submission
 from .values import check_values
 
@@ -34,6 +34,8 @@ TTA_MODELS = dict(mmseg='mmseg.SegTTAModel', mmpretrain='mmpretrain.AverageClsSc
 # mmengine's loops, and those that resume exactly.
 LOOPS = dict(EpochBasedTrainLoop='ResumableEpochLoop', IterBasedTrainLoop='ResumableIterLoop')
 TRAINING_HOOKS = ('ClassesHook', 'ProgressHook', 'InterruptHook', 'ResultHook')
+SHEETS = 'ContactSheetHook'
+OURS = (*TRAINING_HOOKS, SHEETS)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class TrainOptions:
         launcher: 'none', 'pytorch', 'slurm' or 'mpi'. Default 'none'.
         amp: train in mixed precision, which needs a GPU. Default False.
         resume: 'auto' (the newest checkpoint of the work directory) or a path. Default None: as the config has it.
-        tensorboard: log to TensorBoard as well. Default False.
+        tensorboard: the same as 'tensorboard' in ``log_to``. Default False.
+        log_to: trackers that get losses and metrics as well, of ``TRACKERS``. Default (): none.
     """
 
     work_dir: str | None = None
@@ -53,6 +56,7 @@ class TrainOptions:
     amp: bool = False
     resume: str | None = None
     tensorboard: bool = False
+    log_to: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,9 @@ class TestOptions:
         work_dir: as in :class:`TrainOptions`.
         launcher: as there.
         tensorboard: as there.
+        log_to: as there.
         out: a .pkl file for the predictions. Default None: not saved.
-        show_dir: a folder for images of predictions beside the truth. Default None: not drawn.
+        show_dir: a folder for pictures of predictions beside the truth, and sheets. Default None: not drawn.
         tta: test-time augmentation, of the config or, for a segmentor, at ``TTA_RATIOS`` with flips. Default False.
         submission: a folder for the files of an evaluation server, in place of metrics. Default None: not written.
     """
@@ -78,6 +83,7 @@ class TestOptions:
     tensorboard: bool = False
     tta: bool = False
     submission: Path | None = None
+    log_to: Sequence[str] = ()
 
 
 def prepare_train(config: Config, *args, **kwargs) -> None:
@@ -89,7 +95,8 @@ def prepare_train(config: Config, *args, **kwargs) -> None:
         kwargs: its fields.
 
     Raises:
-        UserError: if data, a GPU for mixed precision, the checkpoint to resume from or TensorBoard are missing.
+        UserError: if data, a GPU for mixed precision, the checkpoint to resume from or a tracker's package are
+            missing.
     """
     options = _options(TrainOptions, args, kwargs)
     check_values(config, ('train_dataloader', 'val_dataloader'))
@@ -137,8 +144,8 @@ def prepare_test(config: Config, *args, **kwargs) -> None:
         kwargs: its fields.
 
     Raises:
-        UserError: if data or TensorBoard are missing, ``out`` does not end in .pkl, the config cannot be augmented, or
-            no server accepts its results.
+        UserError: if data or a tracker's package are missing, ``out`` does not end in .pkl, the config cannot be
+            augmented, or no server accepts its results.
     """
     options = _options(TestOptions, args, kwargs)
     check_values(config, ('test_dataloader',))
@@ -157,32 +164,11 @@ def prepare_test(config: Config, *args, **kwargs) -> None:
         evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
         dump = 'mmdet.DumpDetResults' if scope == 'mmdet' else 'DumpResults'
         config.test_evaluator = [*evaluators, dict(type=dump, out_file_path=out)]
-    if show_dir := options.show_dir:
-        check_folder(show_dir, '--show-dir')
-        hook = _drawing_hook(config, scope)
-        folder = str(Path(show_dir).resolve())
-        if scope == 'mmpretrain':
-            hook.update(enable=True, interval=1, out_dir=folder)
-        elif scope == 'mmseg':
-            hook.update(draw=True, interval=1)
-            config.visualizer.save_dir = folder
-        else:
-            hook.update(draw=True, interval=1, test_out_dir=folder)
-
-
-def _drawing_hook(config: Config, scope: str) -> ConfigDict:
-    """The hook that draws predictions; a config without one, or without a visualizer, gets those of its library."""
-    hooks = config.get('default_hooks') or {}
-    if not (hooks.get('visualization') and config.get('visualizer')) and scope not in DRAWING:
-        raise UserError(
-            f'--show-dir: {config.filename} lacks default_hooks.visualization or visualizer, which draw: add those of '
-            f'your library'
-        )
-    if not hooks.get('visualization'):
-        config.default_hooks = dict(hooks, visualization=dict(type=DRAWING[scope][0]))
-    if not config.get('visualizer'):
-        config.visualizer = dict(type=DRAWING[scope][1], vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
-    return config.default_hooks.visualization
+    if options.show_dir:
+        check_folder(options.show_dir, '--show-dir')
+        own = (config.get('default_hooks') or {}).get('visualization') or {}
+        kept = {key: own[key] for key in ('score_thr', 'backend_args') if key in own}
+        config.custom_hooks.append(dict(type=f'mlp_backbones.{SHEETS}', out_dir=options.show_dir, **kept))
 
 
 def _options(kind: type, args: tuple, kwargs: dict):
@@ -191,12 +177,14 @@ def _options(kind: type, args: tuple, kwargs: dict):
 
 def _prepare(config: Config, options: TrainOptions | TestOptions, dataloaders: tuple[str, ...]) -> None:
     drop_none(config)
-    if options.tensorboard:
-        _add_tensorboard(config)
+    for name in dict.fromkeys([*(['tensorboard'] if options.tensorboard else []), *options.log_to]):
+        _add_tracker(config, name)
     config.work_dir = options.work_dir or config.get('work_dir') or f'work_dirs/{config.provenance.config}'
     config.launcher = options.launcher
     # A config that mmengine saved in a work directory names our hooks already.
-    config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if type_name(hook) not in TRAINING_HOOKS]
+    config.custom_hooks = [
+        hook for hook in config.get('custom_hooks', []) if type_name(hook) not in (*TRAINING_HOOKS, SHEETS)
+    ]
     if not torch.cuda.is_available() or options.launcher == 'none':
         revert_sync_batchnorm(config)
     if config.get('digit_scenes'):
@@ -238,12 +226,15 @@ def check_folder(folder: str | Path, option: str) -> None:
         raise UserError(f'cannot write to the folder {printable(folder)} ({reason}): give another {option}') from error
 
 
-def _add_tensorboard(config: Config) -> None:
-    if find_spec('tensorboard') is None:
-        raise UserError('--tensorboard needs tensorboard, which is not installed: `pip install tensorboard`')
+def _add_tracker(config: Config, name: str) -> None:
+    if name not in TRACKERS:
+        raise UserError(f'--log-to {name}: give one of {", ".join(TRACKERS)}')
+    backend, package = TRACKERS[name]
+    if find_spec(package) is None:
+        raise UserError(f'--log-to {name} needs {package}, which is not installed: `pip install {package}`')
     visualizer = config.setdefault('visualizer', ConfigDict(type='Visualizer'))
-    others = [backend for backend in visualizer.get('vis_backends') or [] if 'Tensorboard' not in type_name(backend)]
-    visualizer.vis_backends = [*(others or [dict(type='LocalVisBackend')]), dict(type='TensorboardVisBackend')]
+    others = [node for node in visualizer.get('vis_backends') or [] if type_name(node) != backend]
+    visualizer.vis_backends = [*(others or [dict(type='LocalVisBackend')]), dict(type=backend)]
 
 
 def _augment(config: Config) -> None:

@@ -60,7 +60,8 @@ def _last_training(work_dir: Path) -> list[dict]:
     """Return the records of the newest training, with the runs that it was resumed from."""
     records: list[dict] = []
     for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
-        run = [json.loads(line) for line in path.read_text().splitlines()]
+        lines = map(json.loads, path.read_text().splitlines())
+        run = [{key.removeprefix('run/'): value for key, value in line.items()} for line in lines]
         starts = [next((r['iter'] for r in part if 'loss' in r), None) for part in (records, run)]
         if None not in starts and starts[1] <= starts[0]:
             records = []

@@ -4,6 +4,7 @@ from .convert import convert, inspect
 from .identify import Identity, identify
 from .load import LoadReport, load_published, load_trained
 from .loader import install_loader
+from .publish import publish
 from .read import CheckpointError, CheckpointMissing, read_checkpoint
 from .state_dict import find_state_dict
 from .weights import Weights, find_weights, list_weights
@@ -23,5 +24,6 @@ __all__ = [
     'list_weights',
     'load_published',
     'load_trained',
+    'publish',
     'read_checkpoint',
 ]

@@ -4,6 +4,7 @@ from ..moved import engine_name as __getattr__  # noqa: F401
 from .hooks.auxiliary_loss import AuxiliaryLossHook
 from .hooks.checkpoint import KeepingCheckpointHook
 from .hooks.classes import ClassesHook
+from .hooks.contact_sheet import ContactSheetHook
 from .hooks.interrupt import InterruptHook
 from .hooks.progress import ProgressHook
 from .hooks.result import ResultHook
@@ -14,6 +15,7 @@ from .runner import TerminalRunner, build_runner
 __all__ = [
     'AuxiliaryLossHook',
     'ClassesHook',
+    'ContactSheetHook',
     'InterruptHook',
     'KeepingCheckpointHook',
     'LayerDecayOptimWrapperConstructor',

@@ -229,8 +229,7 @@ def test_none_says_the_same_as_nothing(digits_config, tmp_path):
     for key in ('custom_hooks', 'default_hooks', 'env_cfg', 'log_level', 'randomness', 'visualizer'):
         config[key] = None
     prepare_test(config, None, 'none', out=None, show_dir=str(tmp_path / 'shown'))
-    assert config.default_hooks.visualization.type == 'mmdet.DetVisualizationHook'
-    assert config.visualizer.type == 'mmdet.DetLocalVisualizer'
+    assert config.custom_hooks == [dict(type='mlp_backbones.ContactSheetHook', out_dir=str(tmp_path / 'shown'))]
     prepare_train(config, None, 'none', amp=False, resume=None, tensorboard=True)
     assert config.randomness == dict(seed=0)
 

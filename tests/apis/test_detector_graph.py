@@ -12,8 +12,8 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
 from mlp_backbones.apis.detector_graph import DetectorGraph, detection_difference
-from mlp_backbones.apis.drawing import paste_masks
 from mlp_backbones.apis.export import RawGraph
+from mlp_backbones.drawing import paste_masks
 from mlp_backbones.errors import UserError
 from tests.backbones.slim import DIMS
 

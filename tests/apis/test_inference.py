@@ -33,6 +33,7 @@ from mlp_backbones.apis.inference import (
     read_picture,
 )
 from mlp_backbones.apis.memory import available_memory
+from mlp_backbones.apis.video import infer_video
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY, run
 from tests.tools.test_tools import CLASSIFIER_CONFIG
@@ -87,7 +88,7 @@ def test_instances_are_those_of_mmdet(detector, workspace):
     # The classes are those of the data set in the config.
     assert found['classes'] == [str(label) for label in found['labels']]
     assert (found['picture'], found['width'], found['height']) == (path.name, 192, 192)
-    assert drawn.shape == (192, 192, 3) and labels is None
+    assert drawn.shape == (3 * 192, 3 * 192, 3) and labels is None
     json.dumps(found)
 
     predictor.score = found['scores'][2]
@@ -121,9 +122,6 @@ def test_classes_are_those_of_mmpretrain(workspace, tmp_path):
     # The normalisation of mmpretrain's configs lies beside the model.
     del config.model['data_preprocessor']
     config.data_preprocessor = dict(num_classes=2, mean=[100, 110, 120], std=[50, 60, 70], to_rgb=True)
-    with pytest.raises(UserError, match='has no visualizer'):
-        Predictor(config, 'x.pth')
-    config.visualizer = dict(type='UniversalVisualizer', name='visualizer')
     inside = Config(dict(config.model, data_preprocessor=config.data_preprocessor))
     path = checkpoint(Config(dict(model=inside, default_scope='mmpretrain')), tmp_path / 'x.pth')
     state = torch.load(path)
@@ -179,7 +177,8 @@ def test_a_folder_of_all_sorts(detector, workspace, tmp_path):
     assert written == sorted([*(f'{name}.json' for name in names), *drawn])
     for name, picture in zip(names, drawn, strict=True):
         size = cv2.imread(str(pictures / name)).shape
-        assert cv2.imread(str(tmp_path / 'out' / picture)).shape == size
+        factor = min(640 // max(size), 8)
+        assert cv2.imread(str(tmp_path / 'out' / picture)).shape == (factor * size[0], factor * size[1], 3)
         found = json.loads((tmp_path / 'out' / f'{name}.json').read_text())
         assert (found['picture'], found['height'], found['width']) == (name, *size[:2])
         assert all(score >= 0.15 for score in found['scores'])
@@ -271,7 +270,7 @@ def test_wrong_arguments(digits_config, tmp_path):
 def test_predictions_are_those_of_the_test_tool_to_the_bit(kind, workspace, tmp_path, run_here):
     if kind == 'classifier':
         config = tmp_path / 'own.py'
-        config.write_text(CLASSIFIER_CONFIG + "visualizer = dict(type='UniversalVisualizer', name='visualizer')\n")
+        config.write_text(CLASSIFIER_CONFIG)
         shutil.copytree(workspace / 'data/digit_scenes/images', tmp_path / 'images')
         options, here = [], tmp_path
     else:
@@ -340,7 +339,6 @@ model = dict(type='EncoderDecoder', data_preprocessor=dict(type='SegDataPreProce
     train_cfg=dict(), test_cfg=dict(mode='whole'))
 test_dataloader = dict(dataset=dict(type='BaseSegDataset', metainfo={metainfo},
     pipeline=[{load}, dict(type='LoadAnnotations'), {more} dict(type='PackSegInputs')]))
-visualizer = dict(type='SegLocalVisualizer', vis_backends=[dict(type='LocalVisBackend')], name='visualizer')
 """
 
 
@@ -391,7 +389,10 @@ def test_pictures_are_loaded_as_the_pipeline_does(kind, tmp_path):
     assert np.array_equal(labels, wanted) and len(np.unique(labels)) > 1
     # What is drawn on has three channels of 8 bits, and is not what a later step made of it.
     drawn = cv2.imread(str(tmp_path / 'out' / (name if name != 'x.npy' else 'x.npy.png')))
-    assert drawn.shape == (*image.shape[:2], 3) and drawn.std() > 10
+    height, width = image.shape[:2]
+    factor = min(640 // width, 8)
+    assert drawn.shape[1] == factor * width and drawn.shape[0] > factor * height  # with a legend
+    assert drawn[: factor * height].std() > 10
 
 
 @pytest.mark.parametrize(
@@ -410,7 +411,34 @@ def test_names_and_colours_of_config_and_checkpoint(metainfo, meta, names, tmp_p
     predictor, _ = segmentor(tmp_path, metainfo=metainfo, **meta)
     found, drawn, _ = predictor(BGR, 'x.png')
     assert found['classes'] == [names[label] for label in found['labels']]
-    assert drawn.shape == BGR.shape
+    assert drawn.shape[1:] == (8 * BGR.shape[1], 3)
+
+
+def test_every_frame_of_a_video(tmp_path):
+    predictor, _ = segmentor(tmp_path)
+    writer = cv2.VideoWriter(str(tmp_path / 'in.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (60, 40))
+    for i in range(3):
+        writer.write(np.roll(BGR, 9 * i, 1))
+    writer.release()
+    out = tmp_path / 'out'
+    assert infer_video(predictor, tmp_path / 'in.avi', out, Console()) == 3
+    lines = [json.loads(line) for line in (out / 'in.jsonl').read_text().splitlines()]
+    frames, drawn = (cv2.VideoCapture(str(path)) for path in (tmp_path / 'in.avi', out / 'in.mp4'))
+    for i, line in enumerate(lines):
+        found, picture, _ = predictor(frames.read()[1], f'in.avi, frame {i}')
+        assert line == found
+        shown = drawn.read()[1][:320]
+        assert np.abs(shown.astype(int) - picture[:320]).mean() < 12  # compressed
+    assert len(lines) == 3 and drawn.get(cv2.CAP_PROP_FPS) == 10 and not drawn.read()[0]
+    assert sorted(path.name for path in out.iterdir()) == ['in.jsonl', 'in.mp4']
+    (tmp_path / 'text.mp4').write_text('no video')
+    with pytest.raises(UserError, match=r'text\.mp4 is no video that OpenCV reads'):
+        infer_video(predictor, tmp_path / 'text.mp4', out, Console())
+    with pytest.raises(UserError, match=r'text\.mp4 would be drawn over'):
+        infer_video(predictor, tmp_path / 'text.mp4', tmp_path, Console())
+    gray = segmentor(tmp_path, 1, "dict(type='LoadImageFromFile', color_type='grayscale')")[0]
+    with pytest.raises(UserError, match='frames are colour images'):
+        infer_video(gray, tmp_path / 'in.avi', out, Console())
 
 
 def test_a_palette_that_is_not_one(tmp_path):

@@ -17,7 +17,8 @@ from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from pycocotools.coco import COCO
 
-from mlp_backbones.apis import load_config, prepare_test, prepare_train
+from mlp_backbones.apis import TrainOptions, load_config, prepare_test, prepare_train
+from mlp_backbones.apis.config import TRACKERS
 from mlp_backbones.apis.prepare import TTA_RATIOS
 from mlp_backbones.apis.submission import check_detections, check_label_maps, finish_submission, prepare_submission
 from mlp_backbones.checkpoints import load_trained
@@ -274,10 +275,20 @@ def test_classifiers_average_their_scores(tmp_path, workspace):
     assert 0 <= runner.test()['accuracy/top1'] <= 100
 
 
-def test_tensorboard_is_asked_for_by_name(digits_config, monkeypatch):
-    monkeypatch.setitem(sys.modules, 'tensorboard', None)
-    with pytest.raises(UserError, match=r'--tensorboard needs tensorboard, which is not installed: `pip install'):
-        prepare_train(digits_config('cyclemlp_maskrcnn_digits'), None, 'none', False, None, tensorboard=True)
+def test_trackers_and_their_packages(digits_config, monkeypatch):
+    import mmengine.visualization
+    from mmengine.registry import VISBACKENDS
+
+    config = digits_config('cyclemlp_maskrcnn_digits')
+    prepare_train(config, TrainOptions(tensorboard=True, log_to=['tensorboard']))
+    assert [node.type for node in config.visualizer.vis_backends] == ['LocalVisBackend', 'TensorboardVisBackend']
+    for name, (backend, package) in TRACKERS.items():
+        assert VISBACKENDS.get(backend).__module__ == mmengine.visualization.vis_backend.__name__
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(UserError, match=f'--log-to {name} needs {package}.*`pip install {package}`'):
+            prepare_train(digits_config('cyclemlp_maskrcnn_digits'), TrainOptions(log_to=[name]))
+    with pytest.raises(UserError, match='--log-to excel: give one of tensorboard, wandb'):
+        prepare_train(config, TrainOptions(log_to=['excel']))
 
 
 def test_a_full_disk_ends_in_one_sentence(tmp_path):

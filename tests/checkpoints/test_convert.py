@@ -1,5 +1,7 @@
 """Identifying and converting files in the published layouts of all variants."""
 
+import hashlib
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -202,3 +204,22 @@ def test_the_tool(tmp_path, run_here):
     assert failed.returncode == 1 and failed.stdout.startswith('error: cannot read checkpoint')
     assert failed.stdout.count('\n') == 1 and not (tmp_path / 'never.pth').exists()
     assert 'DST is missing' in run_here('tools/convert_checkpoint.py', source).stdout
+
+
+def test_a_checkpoint_of_a_training_is_published(tmp_path, run_here):
+    net = mb.build_backbone('ConvMLP', arch='s')
+    meta = dict(dataset_meta=dict(classes=('a', 'b')), epoch=4)
+    content = dict(meta=meta, state_dict=net.state_dict(), optimizer=dict(state={0: torch.ones(9)}), message_hub={})
+    torch.save(content, tmp_path / 'epoch_4.pth')
+    done = run_here('tools/convert_checkpoint.py', tmp_path / 'epoch_4.pth', tmp_path / 'mine.pth', '--publish')
+    assert done.returncode == 0 and 'left out: optimizer, message_hub' in done.stdout, done.stdout
+    file = next(tmp_path.glob('mine*.pth'))
+    assert file.name == f'mine-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}.pth'
+    again = mb.checkpoints.read_checkpoint(file)
+    assert set(again) == {'meta', 'state_dict'} and again['meta'] == meta
+    assert all(torch.equal(again['state_dict'][key], tensor) for key, tensor in net.state_dict().items())
+    torch.save(dict(model={}), tmp_path / 'official.pth')
+    done = run_here('tools/convert_checkpoint.py', tmp_path / 'official.pth', tmp_path / 'mine.pth', '--publish')
+    assert done.returncode == 1 and 'has no state_dict but model' in done.stdout
+    done = run_here('tools/convert_checkpoint.py', file, tmp_path / 'mine.pth', '--publish', '--ema')
+    assert done.returncode and '--publish changes no names' in done.stdout

@@ -39,7 +39,8 @@ PAGES = [path for path in sorted(ROOT.glob('docs/**/*.md')) if '_build' not in p
 PAGES += [ROOT / name for name in ('README.md', 'CHANGELOG.md', 'benchmarks/README.md', 'benchmarks/results/README.md')]
 # Commands that a test below runs as they are written.
 RUN_HERE = ('tools/complexity.py', 'tools/infer.py', '-m mlp_backbones zoo')
-# How the others begin, and the tests that run them on less data; tests/engine/test_distributed.py reads its own page.
+# How the others begin, and the tests that run them on less data; tests/engine/test_distributed.py and
+# test_what_works.py read pages of their own.
 RUN_BY = {
     '-m mlp_backbones': 'test_install.py::test_the_tools_of_the_wheel',
     '-m benchmarks.leaderboard': 'benchmarks/leaderboard/test_build.py::test_the_commands',
@@ -66,7 +67,7 @@ def commands():
     for page in PAGES:
         for block in re.findall(r'^```bash\n(.*?)^```', page.read_text(), re.M | re.S):
             for command, remark in re.findall(r'^python ([^#\n]+)(#.*)?$', block, re.M):
-                if page.name != 'distributed.md' and not re.search(r'\bneeds\b', remark):
+                if page.name not in ('distributed.md', 'what_works.md') and not re.search(r'\bneeds\b', remark):
                     found.append(command.strip())
     return sorted(set(found))
 

@@ -58,8 +58,7 @@ def test_train_test_and_report(workspace, tmp_path, config, recipe, run_here):
     assert all(trained['versions'][name] for name in ('torch', 'mmcv', 'mlp_backbones'))
 
     pictures, predictions = tmp_path / 'pictures', tmp_path / 'out.pkl'
-    # In a process of its own: there is one visualizer in each.
-    done = run(
+    done = run_here(
         TEST,
         config,
         tmp_path / 'epoch_1.pth',
@@ -69,10 +68,13 @@ def test_train_test_and_report(workspace, tmp_path, config, recipe, run_here):
     )
     assert done.returncode == 0, done.stdout
     assert len(pickle.loads(predictions.read_bytes())) == 8
-    drawn = [cv2.imread(str(path)) for path in pictures.rglob('*.png')]
-    assert len(drawn) == 8
     # Truth and prediction, side by side.
-    assert all(picture.shape[1] >= 2 * 192 for picture in drawn)
+    ranked = json.loads((pictures / 'scores.json').read_text())
+    assert all(cv2.imread(str(pictures / row['image'])).shape[1] > 2 * 3 * 192 for row in ranked)
+    scores = [row['score'] for row in ranked]
+    assert len(scores) == 8 and scores == sorted(scores) and all(0 <= score <= 1 for score in scores)
+    assert cv2.imread(str(pictures / 'worst_1.png')).shape[1] > 3 * 2 * 320
+    assert len(list(pictures.rglob('*.png'))) == 9
     tested = json.loads((tmp_path / 'result.json').read_text())
     assert tested == trained
 
@@ -156,9 +158,15 @@ def test_an_mmpretrain_config_of_ones_own(workspace, tmp_path, run_here):
     (tmp_path / 'own.py').write_text(CLASSIFIER_CONFIG)
     done = run(TRAIN, 'own.py', '--work-dir', 'work', cwd=tmp_path)
     assert done.returncode == 0 and 'accuracy/top1' in done.stdout, done.stdout
-    done = run_here(TEST, 'own.py', 'work/epoch_1.pth', '--work-dir', 'work', '--out', 'out.pkl', cwd=tmp_path)
+    options = ['--out', 'out.pkl', '--show-dir', 'shown']
+    done = run_here(TEST, 'own.py', 'work/epoch_1.pth', '--work-dir', 'work', *options, cwd=tmp_path)
     assert done.returncode == 0 and 'accuracy/top1' in done.stdout, done.stdout
-    assert len(pickle.loads((tmp_path / 'out.pkl').read_bytes())) == 32
+    samples = pickle.loads((tmp_path / 'out.pkl').read_bytes())
+    # The score of an image is that of its true class; the worst one is first.
+    scores = {str(s['img_path'])[len('images/') :]: float(s['pred_score'][s['gt_label'][0]]) for s in samples}
+    ranked = {row['image']: row['score'] for row in json.loads((tmp_path / 'shown/scores.json').read_text())}
+    assert ranked == scores and len(scores) == 32 and [*ranked.values()] == sorted(scores.values())
+    assert {str(p.relative_to(tmp_path / 'shown')) for p in tmp_path.glob('shown/*/*.png')} == set(scores)
 
 
 def test_report_of_nothing(tmp_path, run_here):

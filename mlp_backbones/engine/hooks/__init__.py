@@ -1,1 +1,1 @@
-"""Hooks of the training: progress, interruption, results, auxiliary losses."""
+"""Hooks of the training: progress, interruption, results, contact sheets, auxiliary losses."""

@@ -282,4 +282,5 @@ class InterruptHook(Hook):
     def _record(self, runner: Runner) -> None:
         parameters = sum(p.numel() for p in runner.model.parameters())
         minutes = (time.perf_counter() - self.started) / 60
-        runner.visualizer.add_scalars(dict(minutes=minutes, parameters=parameters), step=runner.iter)
+        # The slash keeps mmdet's analyze_logs.py from taking them for a step of the training.
+        runner.visualizer.add_scalars({'run/minutes': minutes, 'run/parameters': parameters}, step=runner.iter)
