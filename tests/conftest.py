@@ -6,6 +6,7 @@ import runpy
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import config
+from mmengine.visualization import Visualizer
 from yapf.yapflib import yapf_api
 
 from tests.data import recipe
@@ -71,6 +73,12 @@ def run(*command: object, cwd: Path = ROOT, **env: str) -> subprocess.CompletedP
     )
 
 
+def subclasses(kind: type) -> Iterator[type]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
 @pytest.fixture
 def run_here(monkeypatch, capsys):
     """:func:`run` in the test's own process, which has the libraries already."""
@@ -82,6 +90,8 @@ def run_here(monkeypatch, capsys):
         monkeypatch.setattr(sys, 'argv', arguments[of_module:])
         monkeypatch.chdir(cwd)
         capsys.readouterr()
+        for kind in (Visualizer, *subclasses(Visualizer)):
+            kind._instance_dict.clear()  # one of an earlier run would write into the folder of that
         status = 0
         try:
             execute(sys.argv[0], run_name='__main__')
