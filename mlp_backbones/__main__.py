@@ -15,16 +15,17 @@ PROGRAM = 'python -m mlp_backbones'
 
 def main() -> None:
     try:
-        tools = {path.stem.replace('_', '-'): path for path in sorted((recipes_folder() / 'tools').glob('*.py'))}
-        if sys.argv[1:] and sys.argv[1].replace('_', '-') in tools:
-            _run_tool(tools[sys.argv[1].replace('_', '-')])
+        tools = {path.stem: path for path in sorted((recipes_folder() / 'tools').glob('*.py'))}
+        if sys.argv[1:] and sys.argv[1].replace('-', '_') in tools:
+            _run_tool(tools[sys.argv[1].replace('-', '_')])
             return
         parser = argparse.ArgumentParser(prog=PROGRAM, description='Train, test and use the backbones.')
         commands = parser.add_subparsers(metavar='COMMAND', required=True)
         zoo.add_arguments(commands.add_parser('zoo', help='Print every config with its known results, as tables.'))
         swap.add_arguments(commands.add_parser('swap', help='Put a backbone into a config of another library.'))
         for name, path in tools.items():
-            commands.add_parser(name, help=ast.get_docstring(ast.parse(path.read_text())))
+            aliases = [name.replace('_', '-')] if '_' in name else []
+            commands.add_parser(name, aliases=aliases, help=ast.get_docstring(ast.parse(path.read_text())))
         args = parser.parse_args()
         args.run(args)
     except UserError as error:

@@ -197,13 +197,13 @@ class _Fitter:
             for place, node in list(_nodes(self.edits.get((key,)), (key,))):
                 if OTHER_PARTS & {str(part) for part in place}:
                     continue
-                old = node.get('num_classes')
+                old = node.get('num_classes') or sum(node.get(f'num_{part}_classes', 0) for part in ('things', 'stuff'))
                 for name, number in (('num_classes', count), ('num_things_classes', count), ('num_stuff_classes', 0)):
                     if type(node.get(name)) is int:
                         self.edits.set((*place, name), number, why)
-                self._weigh(place, node, old or node.get('num_things_classes'), count)
+                self._weigh(place, node, old, count)
 
-    def _weigh(self, place: Place, node: dict, old: int | None, count: int) -> None:
+    def _weigh(self, place: Place, node: dict, old: int, count: int) -> None:
         """Losses that weigh each class: those of the new ones are equal."""
         for inner, loss in list(_nodes(node, place)):
             weights = loss.get('class_weight')

@@ -316,6 +316,14 @@ def test_a_config_of_a_classifier(tmp_path):
     assert cosine.eta_min / 1e-5 == pytest.approx(config.optim_wrapper.optimizer.lr / 1e-3, rel=1e-2)
 
 
+def test_queries_for_things_get_the_classes_and_their_weights(tmp_path):
+    result, data = new_config('mask2former_r50_8xb2-lsj-50e_coco', DataOptions(write_coco(tmp_path)))
+    head, count = result.config.model.panoptic_head, len(data.classes)
+    assert (head.num_things_classes, head.num_stuff_classes) == (count, 0)
+    assert head.loss_cls.class_weight == [1.0] * count + [0.1]
+    assert result.config.val_evaluator.metric == ['bbox', 'segm'] and result.config.train_cfg.max_iters == 400
+
+
 def test_weights_of_a_backbone_and_of_a_whole_model(tmp_path):
     data = write_label_maps(tmp_path / 'data')
     backbone, whole = tmp_path / 'backbone.pth', tmp_path / 'whole.pth'
