@@ -341,6 +341,6 @@ def _size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             turned = image.getexif().get(EXIF_ORIENTATION) in TURNED
-            return image.size[::-1] if turned else image.size
+            return (image.height, image.width) if turned else image.size
     except (OSError, UnidentifiedImageError) as error:
         raise UserError(f'cannot read the image {printable(path)}: {reason_of(error)}') from error

@@ -118,6 +118,10 @@ def _top(path: PurePosixPath) -> PurePosixPath:
     return PurePosixPath(*path.parts[:count])
 
 
+def _outermost(path: PurePosixPath) -> str:
+    return str(path).partition('/')[0]
+
+
 def _lines(items: Iterable[object]) -> str:
     return ''.join(f'{item}\n' for item in items)
 
@@ -174,28 +178,31 @@ def class_folders(folder: Path, files: Sequence[PurePosixPath], split: Path) -> 
         UserError: in one sentence, for images without a class, or a single class.
     """
     images = [path for path in files if is_image(path)]
-    has_parts = any(PART_NAMES.get(path.parts[0].lower()) == 'train' for path in images)
+    # Where a folder is called train, the outermost folders are parts; else they are classes.
+    parts_of = {path: PART_NAMES.get(_outermost(path).lower(), '') for path in images}
+    has_parts = 'train' in parts_of.values()
     items = []
-    for path in images:
-        part = PART_NAMES.get(path.parts[0].lower(), '') if has_parts else ''
-        inner = path.parts[bool(part) :]
-        if len(inner) < 2 and (part or not has_parts):
-            raise UserError(
-                f'{path} is in no folder of a class: expected {printable(folder)}/{f"{path.parts[0]}/" if part else ""}'
-                f'CLASS/{path.name}'
-            )
-        items.append(Item(path, inner[0], frozenset({inner[0]}) if part or not has_parts else frozenset(), part))
+    for path, part in parts_of.items():
+        part = part if has_parts else ''
+        if has_parts and not part:  # beside train and val
+            items.append(Item(path, '', frozenset()))
+            continue
+        inner = path.relative_to(_outermost(path)) if part else path
+        if len(inner.parts) < 2:
+            expected = printable(folder / path.parent)
+            raise UserError(f'{path} is in no folder of a class: expected {expected}/CLASS/{path.name}')
+        items.append(Item(path, _outermost(inner), frozenset({_outermost(inner)}), part))
     notes: list[str] = []
     parts, made = divide(items, notes)
     names = tuple(sorted({str(item.truth) for item in parts['train']}))
     if len(names) < 2:
         raise UserError(
-            f'{printable(folder)} has one class only ({names[0]}): give the folder that holds a folder for each class, '
+            f'{printable(folder)} has one class only ({", ".join(names)}): give the folder that holds a folder for each class, '
             f'or train/ and val/ with such folders'
         )
     settings, texts = {}, {}
     for part, of_part in parts.items():
-        tops = {item.image.parts[0] for item in of_part}
+        tops = {_outermost(item.image) for item in of_part}
         # mmpretrain numbers the folders that it finds, and does not find all suffixes.
         same = {str(item.truth) for item in of_part} == set(names)
         if made or len(tops) > 1 or not same or {item.image.suffix.lower() for item in of_part} & NOT_FOUND:
