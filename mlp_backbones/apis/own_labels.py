@@ -197,8 +197,8 @@ def class_folders(folder: Path, files: Sequence[PurePosixPath], split: Path) -> 
     names = tuple(sorted({str(item.truth) for item in parts['train']}))
     if len(names) < 2:
         raise UserError(
-            f'{printable(folder)} has one class only ({", ".join(names)}): give the folder that holds a folder for each class, '
-            f'or train/ and val/ with such folders'
+            f'{printable(folder)} has one class only ({", ".join(names)}): give the folder that holds a folder for '
+            f'each class, or train/ and val/ with such folders'
         )
     settings, texts = {}, {}
     for part, of_part in parts.items():
