@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -45,15 +46,14 @@ def main() -> None:
     console = Console()
     try:
         config = load_config(args.config, CONFIGS)
+        exported = (args.engine[0], Path(args.engine[1])) if args.engine else None
+        build = partial(Predictor, config, args.checkpoint, args.score, args.device, exported)
         if args.video:
-            predictor = Predictor(config, args.checkpoint, args.score, args.device)
-            count = infer_video(predictor, args.video, args.out, console)
+            count = infer_video(build(), args.video, args.out, console)
             print(f'{args.out / args.video.stem}.mp4: {count} frames drawn')
             return
         root, pictures = find_pictures(args.pictures, args.out, picture_suffixes(config))
-        exported = (args.engine[0], Path(args.engine[1])) if args.engine else None
-        predictor = Predictor(config, args.checkpoint, args.score, args.device, exported)
-        skipped = infer(predictor, root, pictures, args.out, console)
+        skipped = infer(build(), root, pictures, args.out, console)
     except (UserError, CheckpointError) as error:
         sys.exit(f'error: {error}')
     print(f'{args.out}: {len(pictures) - len(skipped)} of {len(pictures)} images drawn')

@@ -126,7 +126,9 @@ class Predictor:
         else:
             shape = image.shape[:2]
             data |= dict(img_path=name, img=image, img_shape=shape, ori_shape=shape)
-            steps, shown = steps[self.loader + 1 :], displayable(image)
+            steps = steps[self.loader + 1 :]
+            with skipping(''):
+                shown = displayable(image)
         for i, step in enumerate(steps):
             size = '' if shown is None else f'{shown.shape[1]}x{shown.shape[0]} pixels, '
             what = f'{size}{type(step).__name__} of the test pipeline fails'

@@ -450,6 +450,8 @@ def test_annotations_are_not_loaded_and_a_step_that_fails_is_named(tmp_path):
     predictor, _ = segmentor(tmp_path, more="dict(type='LoadDepthAnnotation'), dict(type='Resize', scale=(0, 0)),")
     with pytest.raises(BadPicture, match='60x40 pixels, Resize of the test pipeline fails'):
         predictor(BGR, 'x.png')
+    with pytest.raises(BadPicture, match=r'an array of shape \(0, 4, 3\) was loaded'):
+        predictor(BGR[:0, :4], 'x.png')
 
 
 def test_a_picture_that_needs_more_memory_than_there_is(tmp_path):

@@ -286,7 +286,7 @@ def test_trackers_and_their_packages(digits_config, monkeypatch):
         assert VISBACKENDS.get(backend).__module__ == mmengine.visualization.vis_backend.__name__
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(UserError, match=f'--log-to {name} needs {package}.*`pip install {package}`'):
-            prepare_train(digits_config('cyclemlp_maskrcnn_digits'), TrainOptions(log_to=[name]))
+            prepare_train(config, TrainOptions(log_to=[name]))
     with pytest.raises(UserError, match='--log-to excel: give one of tensorboard, wandb'):
         prepare_train(config, TrainOptions(log_to=['excel']))
 

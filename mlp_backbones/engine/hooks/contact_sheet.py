@@ -64,8 +64,8 @@ class ContactSheetHook(Hook):
         self.metric = ''
 
     def before_test(self, runner: Runner) -> None:
-        self.drawing = Drawing(runner.test_dataloader.dataset.metainfo)
         dataset = runner.test_dataloader.dataset
+        self.drawing = Drawing(getattr(dataset, 'metainfo', {}))
         prefixes = getattr(dataset, 'data_prefix', None) or {}
         self.folders = [Path(folder) for folder in prefixes.values() if isinstance(folder, str) and folder]
         names = [type(step).__name__ for step in getattr(getattr(dataset, 'pipeline', None), 'transforms', ())]
@@ -76,7 +76,7 @@ class ContactSheetHook(Hook):
     def after_test_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs: Sequence = ()) -> None:
         for i, sample in enumerate(outputs):
             sample = sample.cpu()
-            rgb = self._image(sample, data_batch['inputs'][i])
+            rgb = self._image(sample, data_batch, i)
             name = self._name(sample, f'{batch_idx}_{i}.png')
             self._prepare(sample)
             score = self.scores[name] = self._score(sample, rgb.shape[:2])
@@ -116,12 +116,16 @@ class ContactSheetHook(Hook):
         (self.out / 'scores.json').write_text(text)
         runner.logger.info(f'{len(scores)} pictures in {self.out}; worst_1.png shows the worst of them')
 
-    def _image(self, sample: BaseDataElement, inputs) -> np.ndarray:
+    def _image(self, sample: BaseDataElement, data_batch: dict, number: int) -> np.ndarray:
         """The image that boxes and label maps belong to, RGB: that of the file, or else of the network."""
         path, image = sample.get('img_path'), None
         if path:
-            image = cv2.imdecode(np.frombuffer(get(path, self.backend_args), np.uint8), cv2.IMREAD_UNCHANGED)
-        image = displayable(inputs.permute(1, 2, 0).cpu().numpy() if image is None else image)
+            # Turned by its EXIF data, as mmcv does.
+            flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+            image = cv2.imdecode(np.frombuffer(get(path, self.backend_args), np.uint8), flags)
+        if image is None:
+            image = data_batch['inputs'][number].permute(1, 2, 0).cpu().numpy()
+        image = displayable(image)
         height, width = sample.get('ori_shape', image.shape)[:2]
         if image.shape[:2] != (height, width):
             image = cv2.resize(image, (width, height))
