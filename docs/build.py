@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(DOCS), str(DOCS / 'families')]
 import pictures  # noqa: E402
 from draw import PAGES, drawings  # noqa: E402
 from mmengine.logging import MMLogger  # noqa: E402
-from tables import counts, swaps, tables, weights  # noqa: E402
+from tables import choices, counts, swaps, tables, weights  # noqa: E402
 
 from benchmarks.comparison import write_csv  # noqa: E402
 from benchmarks.leaderboard.collect import RESULTS, RUNS  # noqa: E402
@@ -53,7 +53,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 def write_tables(out: Path) -> None:
     write(out / 'docs' / 'families', tables())
     files = {'recipes-counts.md': counts(), 'weights-table.md': weights(), 'swaps-table.md': swaps()}
-    write(out / 'docs', files)
+    write(out / 'docs', {**files, **choices()})
 
 
 def write_drawings(out: Path) -> None:

@@ -3,6 +3,7 @@
 
 import json
 import sys
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import matplotlib
@@ -15,7 +16,7 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.drawing import COLOURS, STYLE, svg  # noqa: E402
-from mlp_backbones.apis.zoo import Row, load_zoo  # noqa: E402
+from mlp_backbones.apis.zoo import Row, load_references, load_zoo  # noqa: E402
 
 README_PICTURE = DOCS / 'readme_picture.svg'
 
@@ -34,37 +35,48 @@ def comparable(rows: list[Row]) -> list[Row]:
 
 
 def readme_picture() -> str:
-    """Draw box AP against MACs: the families' from the metafiles, and reported references."""
-    references = json.loads((DOCS / 'reported_references.json').read_text())['references']
-    lines: dict[str, list[tuple[float, float, str]]] = {}
-    for row in comparable(load_zoo(ROOT)):
-        name = row.backbone.split('_', 1)[1].upper()
-        lines.setdefault(row.family, []).append((row.macs / 1e9, row.metrics['box AP'], name))
-    others: dict[str, list[tuple[float, float, str]]] = {}
-    for reference in references:
-        others.setdefault(reference['family'], []).append((reference['macs_g'], reference['box_ap'], reference['name']))
+    """Draw box AP against MACs: the families' and the references', as reported; all counted by this package."""
+    lines: dict[tuple[bool, str], list[tuple[float, float]]] = {}
+    for row in comparable(load_zoo(ROOT) + load_references(ROOT)):
+        lines.setdefault((row.reference, row.family), []).append((row.macs / 1e9, row.metrics['box AP']))
+    grey = COLOURS[7]
+    colours, markers = cycle(colour for colour in COLOURS if colour != grey), cycle('sDP^v')
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8, 4.8))
+        figure = Figure(figsize=(8, 5.2))
         axes = figure.subplots()
-        for colour, (family, points) in zip(COLOURS, lines.items(), strict=False):
-            _line(axes, family, points, color=colour, marker='o', linewidth=2, markersize=7)
-        for marker, (family, points) in zip('sDP', others.items(), strict=True):
-            label = family if len(points) > 1 else points[0][2]
-            _line(axes, label, points, color=COLOURS[7], marker=marker, linewidth=1.2, markersize=7, linestyle='--')
+        for (reference, family), points in sorted(lines.items()):
+            x, y = zip(*sorted(points), strict=True)
+            if reference:
+                style = dict(color=grey, marker=next(markers), linewidth=1.2, markersize=6, linestyle='--')
+            else:
+                style = dict(color=next(colours), marker='o', linewidth=2, markersize=7)
+            axes.plot(x, y, label=family, **style)
         axes.set(xlabel='MACs of the whole detector, G (800x1280)', ylabel='COCO box AP, %')
         axes.grid(True)
         axes.set_title('Mask R-CNN on COCO, 1x schedule, one scale: reported results', loc='left', weight='bold')
-        axes.margins(x=0.09)
+        axes.margins(0.09)
+        _label_lines(axes)
         return svg(figure)
 
 
-def _line(axes: Axes, label: str, points: list[tuple[float, float, str]], **style: object) -> None:
-    points = sorted(points)
-    x, y, _ = zip(*points, strict=True)
-    axes.plot(x, y, **style)
-    # Beside its last point, but for the one whose line ends under another.
-    place = dict(xytext=(-6, 8), ha='center') if label == 'Wave-MLP' else dict(xytext=(9, 0), va='center')
-    axes.annotate(label, (x[-1], y[-1]), textcoords='offset points', color=style['color'], weight='bold', **place)
+def _label_lines(axes: Axes) -> None:
+    """Write the name of each line at its last point, on the side where it covers least of lines and names."""
+    axes.figure.draw_without_rendering()
+    paths = [axes.transData.transform(line.get_xydata()) for line in axes.lines]
+    steps = np.linspace(0, 1, 60)[:, None]
+    pieces = [start + steps * (end - start) for path in paths for start, end in pairwise(path)]
+    taken = np.concatenate([*pieces, *paths])
+    pixel = axes.figure.dpi / 72
+    for line, path in zip(axes.lines, paths, strict=True):
+        name = line.get_label()
+        half = np.array([len(name) * 3.1 + 2, 6]) * pixel
+        sides = [(half[0] + 8 * pixel, 0), (0, 13 * pixel), (0, -13 * pixel), (-half[0] - 8 * pixel, 0)]
+        covered = [int((abs(taken - path[-1] - side) < half).all(1).sum()) for side in sides]
+        place = path[-1] + sides[int(np.argmin(covered))]
+        x, y = axes.transData.inverted().transform(place)
+        axes.text(x, y, name, color=line.get_color(), weight='bold', ha='center', va='center')
+        around = np.linspace(-1, 1, 9)
+        taken = np.concatenate([taken, place + half * np.stack(np.meshgrid(around, around), -1).reshape(-1, 2)])
 
 
 def distributed_curves() -> str:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlp_backbones.apis.zoo import load_zoo
+from mlp_backbones.apis.zoo import load_references, load_zoo
 from tests.conftest import ROOT, TINY, run
 from tests.doors import CLASSIFIER, DETECTOR, SEGMENTOR
 
@@ -167,7 +167,7 @@ def test_the_tools_of_the_wheel(trained, installed, tmp_path):
     tested = json.loads((tmp_path / 'tested' / 'result.json').read_text())
     assert tested['metrics'] == result['metrics']
     rows = json.loads(call('zoo', '--format', 'json'))
-    assert sum(len(table['rows']) for table in rows) == len(load_zoo(ROOT))
+    assert sum(len(table['rows']) for table in rows) == len(load_zoo(ROOT) + load_references(ROOT))
     listed = call('--help')
     tools = [path.stem for path in (ROOT / 'tools').glob('*.py')]
     assert all(f'    {name}' in listed for name in ('zoo', *tools))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from mlp_backbones.apis.zoo import NONE, Row, load_zoo
+from mlp_backbones.apis.zoo import NONE, Row, load_references, load_zoo
 from mlp_backbones.engine.hooks.result import FILE, Result
 from mlp_backbones.errors import UserError, printable
 
@@ -52,7 +52,7 @@ def check_metafiles(zoo: Sequence[Row]) -> list[str]:
 
 
 def collect(root: Path, work_dirs: Sequence[Path] = ()) -> tuple[list[Entry], list[str]]:
-    """Return every config with all of its results.
+    """Return every config with all of its results, then the references.
 
     Args:
         root: root of the repository.
@@ -65,7 +65,7 @@ def collect(root: Path, work_dirs: Sequence[Path] = ()) -> tuple[list[Entry], li
     Raises:
         UserError: with one line for each fault of each file.
     """
-    zoo, configs, latency = load_zoo(root), load_configs(root), latencies(root)
+    zoo, configs, latency = load_zoo(root) + load_references(root), load_configs(root), latencies(root)
     faults, remarks, entries = check_metafiles(zoo), [], []
     for row in zoo:
         row = replace(row, metrics=plain_metrics(row.metrics))

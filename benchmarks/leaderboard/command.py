@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mlp_backbones.apis import load_config
-from mlp_backbones.apis.zoo import Row, load_zoo
+from mlp_backbones.apis.zoo import Row, load_references, load_zoo
 from mlp_backbones.engine.hooks.result import Result
 from mlp_backbones.errors import UserError, printable
 from mlp_backbones.files import atomic_file, check_target, write_text, writing
@@ -79,7 +79,7 @@ def run_add(args: argparse.Namespace) -> None:
 def run_check(args: argparse.Namespace) -> None:
     """Print a line for each fault."""
     configs = load_configs(ROOT)
-    faults = [] if args.results else check_metafiles(load_zoo(ROOT))
+    faults = [] if args.results else check_metafiles(load_zoo(ROOT) + load_references(ROOT))
     paths = args.results or result_files(ROOT)
     for path in paths:
         try:

@@ -33,7 +33,7 @@ def as_csv(entries: Sequence[Entry], rankings: Sequence[Ranking]) -> str:
         ['rank', *fields, 'options', 'height', 'width', 'parameters', 'macs', *metrics]
         + [f'{name} std' for name in spreads]
         + [measure.name for measure in measures]
-        + ['seeds', 'date', 'commit', 'config_hash', 'source', 'file', 'weights']
+        + ['seeds', 'date', 'commit', 'config_hash', 'source', 'file', 'weights', 'log', 'paper']
     )
     ranked = [pair for ranking in rankings for pair in zip(ranking.ranks, ranking.entries, strict=True)]
     for place, entry in [*ranked, *((None, entry) for entry in waiting(entries))]:
@@ -48,7 +48,7 @@ def as_csv(entries: Sequence[Entry], rankings: Sequence[Ranking]) -> str:
             + [row.parameters, row.macs, *(row.metrics.get(name, '') for name in metrics)]
             + [entry.spread.get(name, '') for name in spreads]
             + [entry.measured.get(measure, '') for measure in measures]
-            + [*of_result, row.source, entry.file, row.weights]
+            + [*of_result, row.source, entry.file, row.weights, row.log, row.paper]
         )
     return file.getvalue()
 
@@ -90,7 +90,7 @@ def as_markdown(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str
         for place, entry in zip(ranking.ranks, ranking.entries, strict=True):
             text.append(
                 _line(
-                    ['' if place is None else str(place), (entry.row.name, f'{base}/{entry.row.config}')]
+                    ['' if place is None else str(place), (entry.row.name, entry.row.link(base))]
                     + [score(entry, name) for name in metrics]
                     + [short(entry.row.parameters / 1e6), short(entry.row.macs / 1e9)]
                     + [
@@ -106,7 +106,7 @@ def as_markdown(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str
     if left:
         text.append('\n## Without a result\n\n| config | data set | head | schedule |\n|---|---|---|---|\n')
         for row in (entry.row for entry in left):
-            text.append(_line([(row.name, f'{base}/{row.config}'), row.dataset, row.head, row.schedule]))
+            text.append(_line([(row.name, row.link(base)), row.dataset, row.head, row.schedule]))
     return ''.join(text)
 
 
@@ -141,7 +141,7 @@ def _content(entry: Entry) -> dict:
     if entry.spread:
         content['spread'] = entry.spread
     content['measured'] = {measure.name: value for measure, value in entry.measured.items()}
-    for key in ('source', 'weights'):
+    for key in ('source', 'weights', 'log', 'paper'):
         if getattr(row, key):
             content[key] = getattr(row, key)
     if result:

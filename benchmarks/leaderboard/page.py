@@ -17,10 +17,14 @@ from .speed import hardware
 from .tables import Entry, Ranking
 
 TEMPLATE = Path(__file__).parent / 'template'
+FILES = ('page.css', 'plot.js', 'compare.js', 'page.js')
 FILTERS = dict(dataset='Data set', head='Head', schedule='Schedule', state='State', family='Family')
+# Upper ends of the choices of the size filter, in parameters.
+SIZES = {'up to 25 M': 25e6, '25 to 50 M': 50e6, '50 to 100 M': 100e6, 'above 100 M': float('inf')}
 # Links in texts of sources: addresses, papers, and READMEs of repositories as metafiles name them.
 LINKS = re.compile(
-    r'(?P<address>https?://[^\s<>"\']+)|arXiv (?P<paper>\d{4}\.\d{4,5}(?:v\d+)?)|(?P<code>[\w.-]+/[\w.-]+) README'
+    r'(?P<address>https?://[^\s<>"\']+)|arXiv (?P<paper>\d{4}\.\d{4,5}(?:v\d+)?)'
+    r'|(?P<code>[\w.-]+/[\w.-]+) README(?:_\w+\.md)?'
 )
 PLACES = dict(address='{}', paper='https://arxiv.org/abs/{}', code='https://github.com/{}')
 
@@ -40,9 +44,11 @@ def as_html(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str) ->
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, plot, script = ((TEMPLATE / name).read_text(encoding='utf-8') for name in ('page.css', 'plot.js', 'page.js'))
-    script = plot + script
-    sections = [_section(ranking) for ranking in rankings]
+    style, *scripts = ((TEMPLATE / name).read_text(encoding='utf-8') for name in FILES)
+    script = ''.join(scripts)
+    # The page opens on the ranking with most results.
+    most = max(rankings, key=lambda ranking: len(ranking.entries), default=None)
+    sections = [_section(ranking) for ranking in sorted(rankings, key=lambda ranking: ranking is not most)]
     left = waiting(entries)
     if left:
         sections.append(_waiting(left))
@@ -54,7 +60,8 @@ def as_html(entries: Sequence[Entry], rankings: Sequence[Ranking], base: str) ->
         filters=[
             dict(key=key, label=label, names=list(dict.fromkeys(getattr(row, key) for row in shown)))
             for key, label in FILTERS.items()
-        ],
+        ]
+        + [dict(key='bucket', label='Parameters', names=list(SIZES))],
         data=dict(
             sections=[section['data'] for section in sections], families=list(dict.fromkeys(r.family for r in shown))
         ),
@@ -157,14 +164,24 @@ def _row(entry: Entry, texts: dict[str, str]) -> dict:
             'config hash': result.config_hash,
             'command': result.command,
         }
-    address = entry.row.weights if re.match('https?://', entry.row.weights) else ''
-    return dict(row=entry.row, texts=texts, source=_links(entry.row.source), weights=address, facts=facts, entry=entry)
+    found = dict(weights=entry.row.weights, log=entry.row.log, paper=entry.row.paper)
+    links = {name: address for name, address in found.items() if re.match('https?://', address)}
+    return dict(row=entry.row, texts=texts, source=_links(entry.row.source), links=links, facts=facts, entry=entry)
 
 
 def _data(entry: Entry, values: dict) -> dict:
     row = entry.row
     texts = {key: getattr(row, key) for key in ('name', 'backbone', *FILTERS)}
-    return dict(**texts, size=_size(row.size), source=row.source or entry.file, values=values, spread=entry.spread)
+    bucket = next(name for name, end in SIZES.items() if row.parameters <= end)
+    return dict(
+        **texts,
+        bucket=bucket,
+        reference=row.reference,
+        size=_size(row.size),
+        source=row.source or entry.file,
+        values=values,
+        spread=entry.spread,
+    )
 
 
 def _links(text: str) -> list[tuple[str, str]]:

@@ -2,16 +2,30 @@
 
 import json
 import re
+from functools import cache
+from math import log
 from pathlib import Path
 
 import yaml
 
 import mlp_backbones as mb
 from mlp_backbones.analysis.complexity import complexity
-from mlp_backbones.apis.zoo import INTRODUCTION, Row, as_markdown, load_zoo, tabulate
+from mlp_backbones.apis.zoo import INTRODUCTION, Row, as_markdown, load_references, load_zoo, tabulate
 from mlp_backbones.backbones import FAMILIES
 
 ROOT = Path(__file__).parents[2]
+# Tables of docs/choosing.md: the protocol of each, as (head, schedule, scales of training, scales of testing).
+CHOICES = {
+    'mask-rcnn-1x': ('Mask R-CNN', '1x', 'single', 'single'),
+    'mask-rcnn-3x': ('Mask R-CNN', '3x', 'multi', 'single'),
+    'cascade-3x': ('Cascade Mask R-CNN', '3x', 'multi', 'single'),
+    'upernet-160k': ('UperNet', '160k', 'multi', 'single'),
+    'upernet-160k-flips': ('UperNet', '160k', 'multi', 'multi'),
+    'semfpn-40k': ('Semantic FPN', '40k', 'multi', 'single'),
+}
+# ResNet-50's wide maps make the head of UperNet larger.
+SIZED_BY = {'UperNet': 'swin_tiny'}
+HEADLINES = ('box AP', 'mask AP', 'mIoU', 'mIoU (ms+flip)')
 
 
 def variants(family: str, rows: list[Row]) -> str:
@@ -84,6 +98,54 @@ def swaps() -> str:
             reason = re.sub(r'^\S+\.py(?: cannot take [^:]+)?: ', '', entry['refused']).replace('|', '/')
             text += f'| `{entry["config"].removesuffix(".py")}` | {reason} |\n'
     return text
+
+
+def nearest(head: str, schedule: str, scales: str, test: str) -> list[Row]:
+    """Return reported results under one protocol, the best first: of each family the variant nearest to ResNet-50.
+
+    Size is that of the whole model (with UperNet, nearest to Swin-T). A family whose nearest variant differs by over
+    30 % is left out.
+    """
+    zoo = _rows()
+    size = next(row.parameters for row in zoo if (row.backbone, row.head) == (SIZED_BY.get(head, 'resnet50'), head))
+    protocol, best = (head, schedule, scales, test), {}
+    for row in zoo:
+        if (row.head, row.schedule, row.scales, row.test) == protocol and row.state == 'reported':
+            best.setdefault(row.family, []).append(row)
+    chosen = []
+    for rows in best.values():
+        # As papers compare sizes: by the ratio. Of one size, the best result.
+        row = min(rows, key=lambda row: (abs(log(row.parameters / size)), -_headline(row)))
+        if 0.7 < row.parameters / size < 1.3:
+            chosen.append(row)
+    return sorted(chosen, key=_headline, reverse=True)
+
+
+@cache
+def _rows() -> list[Row]:
+    return load_zoo(ROOT) + load_references(ROOT)
+
+
+def _headline(row: Row) -> float:
+    return next(row.metrics[name] for name in HEADLINES if name in row.metrics)
+
+
+def choices() -> dict[str, str]:
+    """Return the tables of docs/choosing.md: reported results of networks near the size of ResNet-50."""
+    files = {}
+    for name, protocol in CHOICES.items():
+        rows = nearest(*protocol)
+        metrics = [metric for metric in HEADLINES if any(metric in row.metrics for row in rows)]
+        columns = ['backbone', 'family', 'parameters', 'MACs', 'size', *metrics]
+        text = f'| {" | ".join(columns)} |\n|{"---|" * len(columns)}\n'
+        for row in rows:
+            family = f'{row.family}, *reference*' if row.reference else row.family
+            cells = [f'[{row.backbone}]({row.link("..")})', family, f'{row.parameters / 1e6:.1f} M']
+            cells += [f'{row.macs / 1e9:.1f} G', 'x'.join(map(str, row.size))]
+            cells += [str(float(row.metrics[metric])) if metric in row.metrics else '' for metric in metrics]
+            text += f'| {" | ".join(cells)} |\n'
+        files[f'choosing-{name}.md'] = text
+    return files
 
 
 def tables() -> dict[str, str]:

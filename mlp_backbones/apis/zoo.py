@@ -20,6 +20,12 @@ from ..recipes import INDEX, recipes_folder
 
 MULTI_SCALE = '(ms+flip)'
 NONE = 'no published result'
+REFERENCES = 'configs/references.yml'
+# Where the configs of the other libraries can be read.
+LIBRARIES = {
+    name: f'https://github.com/open-mmlab/{project}/blob/main/configs/'
+    for name, project in dict(mmdet='mmdetection', mmseg='mmsegmentation', mmpretrain='mmpretrain').items()
+}
 ALIASES = {'mAP': 'box AP'}  # the usual name in COCO
 # Left out where a person reads; CSV and JSON have them.
 DETAILS = ('small', 'medium', 'large')
@@ -34,7 +40,8 @@ A table holds what can be compared: one data set, one head, one way of training 
 (multiply-accumulate operations) are of the whole model, counted by this package at the size (height x width) in the
 row. Metrics are in percent. A result is reported by a source, whose number leads to the list below the table, or was
 trained with this package, or is of official weights evaluated with it. "No published result" marks a config for which
-nobody has reported any.
+nobody has reported any. A *reference* is a network of another library or paper under the same data set, head and
+training, as reported; `configs/references.yml` has its source, and the count by this package.
 """
 
 
@@ -48,7 +55,7 @@ class Row:
     scales: str  # of training, 'single' or 'multi'
     test: str  # scales of testing, 'single' or 'multi' (with flips)
     name: str  # of the config, as the tools take it
-    config: str  # its path from the root of the repository
+    config: str  # its path from the root; of a reference 'LIBRARY::FOLDER/NAME.py', or the address of its code
     backbone: str  # variant, as in mlp_backbones.list_backbones, or a slim one
     schedule: str
     parameters: int  # of the whole model
@@ -58,6 +65,18 @@ class Row:
     state: str  # 'reported', 'official weights evaluated here', 'trained here' or 'no published result'
     source: str  # of the results
     weights: str  # address of weights of the whole model
+    paper: str = ''  # address of the backbone's paper
+    log: str = ''  # address of the training's log
+
+    @property
+    def reference(self) -> bool:
+        """Whether it is a network of another library or paper."""
+        return '::' in self.config or self.config.startswith('https://')
+
+    def link(self, base: str) -> str:
+        """Return the address of its config; ``base`` leads to the root of the repository."""
+        library, _, path = self.config.partition('::')
+        return LIBRARIES[library] + path if path else self.config if self.reference else f'{base}/{self.config}'
 
     @property
     def table(self) -> tuple[str, str, str, str]:
@@ -71,14 +90,16 @@ def load_zoo(root: Path) -> list[Row]:
     Raises:
         UserError: if a metafile lacks something.
     """
-    rows = []
-    for path in yaml.safe_load((root / INDEX).read_text())['Import']:
-        for model in yaml.safe_load((root / path).read_text())['Models']:
-            try:
-                rows += _rows(model)
-            except KeyError as error:
-                raise UserError(f'{path}: {model.get("Name", "a model")} lacks {error}') from error
-    return rows
+    return _read(root, yaml.safe_load((root / INDEX).read_text())['Import'])
+
+
+def load_references(root: Path) -> list[Row]:
+    """Read the networks of other libraries and papers, with their reported results, from ``configs/references.yml``.
+
+    Raises:
+        UserError: if the file lacks something.
+    """
+    return _read(root, [REFERENCES])
 
 
 def tabulate(
@@ -129,7 +150,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the zoo that the arguments select."""
-    rows = load_zoo(recipes_folder())
+    rows = load_zoo(recipes_folder()) + load_references(recipes_folder())
     print(FORMATS[args.format](tabulate(rows, args.family, args.dataset, args.head, args.sort)), end='')
 
 
@@ -140,7 +161,8 @@ def as_markdown(tables: dict) -> str:
         text.append(f'\n## {_title(key)}\n\n| {" | ".join(columns)} |\n|{"---|" * len(columns)}\n')
         for row in rows:
             name, *cells = _cells(row, rows, sources)
-            links = f'[{name}](../{row.config})' + (f' ([weights]({row.weights}))' if row.weights else '')
+            links = f'[{name}]({row.link("..")})' + (f' ([weights]({row.weights}))' if row.weights else '')
+            links += f', *reference: {row.backbone}*' if row.reference else ''
             text.append(f'| {" | ".join([links, *cells])} |\n')
         text += ['\n'] * bool(sources) + [f'{number}. {source}\n' for source, number in sources.items()]
     return ''.join(text)
@@ -187,7 +209,21 @@ def as_json(tables: dict) -> str:
 FORMATS = dict(table=as_terminal, csv=as_csv, json=as_json, markdown=as_markdown)
 
 
-def _rows(model: dict) -> list[Row]:
+def _read(root: Path, paths: Iterable[str]) -> list[Row]:
+    contents = {path: yaml.safe_load((root / path).read_text()) for path in paths}
+    collections = [one for content in contents.values() for one in content.get('Collections', [])]
+    papers = {one['Name']: one['Paper']['URL'] for one in collections}
+    rows = []
+    for path, content in contents.items():
+        for model in content['Models']:
+            try:
+                rows += _rows(model, papers.get(model['In Collection'], ''))
+            except KeyError as error:
+                raise UserError(f'{path}: {model.get("Name", "a model")} lacks {error}') from error
+    return rows
+
+
+def _rows(model: dict, paper: str) -> list[Row]:
     meta = model['Metadata']
     shared = dict(
         family=model['In Collection'],
@@ -202,6 +238,8 @@ def _rows(model: dict) -> list[Row]:
         macs=meta['FLOPs'],
         size=tuple(meta['Input Size']),
         weights=model.get('Weights', ''),
+        paper=paper,
+        log=model.get('Log', ''),
     )
     # Boxes and masks of one source are one row.
     found: dict[tuple[str, str, str], dict[str, float]] = {}

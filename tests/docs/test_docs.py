@@ -17,7 +17,7 @@ import mlp_backbones as mb
 from benchmarks.report import rounded
 from mlp_backbones.analysis.complexity import complexity
 from mlp_backbones.apis import load_config
-from mlp_backbones.apis.zoo import load_zoo
+from mlp_backbones.apis.zoo import load_references, load_zoo
 from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.backbones.asmlp import AxialLinear
 from mlp_backbones.backbones.swinmlp import WindowMixer
@@ -211,12 +211,14 @@ def test_the_picture_of_the_readme():
     pictures = builder('pictures')
     assert pictures.readme_picture() == pictures.README_PICTURE.read_text(), 'run python docs/pictures.py'
     # One way of training and of testing, and the best source of each config.
-    rows = pictures.comparable(load_zoo(ROOT))
+    rows = pictures.comparable(load_zoo(ROOT) + load_references(ROOT))
     assert {(row.head, row.schedule, row.scales, row.test, row.size) for row in rows} == {
         ('Mask R-CNN', '1x', 'single', 'single', (800, 1280))
     }
     found = {row.name: row.metrics['box AP'] for row in rows}
-    assert len(found) == len(rows) >= 12 and found['mask-rcnn_cyclemlp-b2_fpn_1x_coco'] == 42.1
+    assert len(found) == len(rows) >= 22 and found['mask-rcnn_cyclemlp-b2_fpn_1x_coco'] == 42.1
+    assert found['mask-rcnn_r50_fpn_1x_coco'] == 38.2
+    assert {'PVT', 'PoolFormer', 'ResNet', 'Swin'} <= {row.family for row in rows}
 
 
 def test_the_table_of_the_readme():
@@ -372,16 +374,21 @@ def test_numbers_of_the_choice_are_those_of_their_sources():
         fp32, bf16 = (halves[VARIANTS[network], '512x512', precision] for precision in ('fp32', 'bf16'))
         assert f'{fp32 / bf16:.2f}' == gain
 
-    zoo = load_zoo(ROOT)
-    reported = [row for head, rows in page if 'MACs' in head for row in rows]
-    assert len(reported) >= 9
-    for link, parameters, macs, numbers in reported:
-        name = link[1 : link.index(']')]
-        rows = [row for row in zoo if row.name == name]
-        assert f'{rows[0].parameters / 1e6:.1f} M {rows[0].macs / 1e9:.1f} G' == f'{parameters} {macs}', name
-        wanted = [float(number) for number in numbers.split(' / ')]
-        metrics = ('box AP', 'mask AP', 'mIoU', 'mIoU (ms+flip)')
-        assert wanted in [[row.metrics[m] for m in metrics if m in row.metrics] for row in rows], name
+
+def test_reported_tables_of_the_choice():
+    """Each has one protocol and one row for each family; the page has all of them."""
+    built, page = builder('tables'), (ROOT / 'docs' / 'choosing.md').read_text()
+    assert all(f'\n<!-- built: {name} -->\n' in page for name in built.choices())
+    # ResNet-50 with Semantic FPN is only known with another schedule.
+    for name, protocol in built.CHOICES.items():
+        rows = built.nearest(*protocol)
+        assert {(row.head, row.schedule, row.scales, row.test, row.state) for row in rows} == {(*protocol, 'reported')}
+        assert len({row.family for row in rows}) == len(rows) >= 4
+        assert ('resnet50' in {row.backbone for row in rows}) == (name != 'semfpn-40k')
+    ((_, rows),) = tables(built.choices()['choosing-mask-rcnn-1x.md'])
+    found = {re.match(r'\[(.+?)\]', link)[1]: cells for link, *cells in rows}
+    assert found['resnet50'] == ['ResNet, *reference*', '44.4 M', '259.3 G', '800x1280', '38.2', '34.7']
+    assert found['cyclemlp_b2'] == ['CycleMLP', '46.5 M', '249.1 G', '800x1280', '42.1', '38.9']
 
 
 def test_the_counting_tool(run_here):

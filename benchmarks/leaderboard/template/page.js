@@ -5,7 +5,7 @@
   const filters = [...document.querySelectorAll('[data-filter]')];
   const search = find('search');
   const pickers = { plot: find('plot'), x: find('x'), y: find('y') };
-  // What the address keeps: filters, 'search', 'sort' ('-key' is downwards), 'plot', 'x', 'y'.
+  // What the address keeps: filters, 'search', 'sort' ('-key' is downwards), 'plot', 'x', 'y', 'compare'.
   let state = {};
 
   for (const section of sections) {
@@ -14,8 +14,11 @@
     section.heads = [...section.element.querySelectorAll('thead th')];
     const words = section.element.querySelector('h2').textContent;
     section.rows.forEach((row, i) => {
+      row.section = section;
       row.element = section.body.rows[i];
-      row.words = `${words} ${row.name} ${row.backbone} ${row.family} ${row.state} ${row.source}`.toLowerCase();
+      row.cells = [...row.element.cells];
+      row.key = `${section.id}/${row.name}/${section.rows.slice(0, i).filter(({ name }) => name === row.name).length}`;
+      row.words = `${words} ${row.name} ${row.backbone} ${row.family} ${row.state} ${row.source} ${row.reference ? 'reference' : ''}`.toLowerCase();
     });
   }
 
@@ -28,8 +31,10 @@
     row.element.scrollIntoView({ block: 'center' });
   };
 
+  const everything = sections.flatMap(({ rows }) => rows);
   const plot = makePlot(families, jump);
-  for (const row of sections.flatMap(({ rows }) => rows)) row.element.querySelector('th').prepend(plot.symbol(row.family));
+  for (const row of everything) row.element.querySelector('th').prepend(plot.symbol(row.family));
+  const comparison = makeComparison(everything, (keys) => set('compare', keys.join()));
 
   // --- the address ---
 
@@ -40,6 +45,7 @@
       if (select.selectedIndex < 0) select.value = '';
     }
     search.value = state.search || '';
+    comparison.show((state.compare || '').split(','));
     update();
   };
 
@@ -56,7 +62,8 @@
   const set = (key, value) => {
     state[key] = value;
     writeAddress();
-    update();
+    if (key === 'compare') comparison.show(value.split(','));
+    else update();
   };
 
   // --- filters and sorting ---
@@ -75,6 +82,7 @@
         shown += row.shown;
       }
       section.shown = shown > 0;
+      hideEmpty(section);
       section.element.hidden = !shown;
       if (section.metric) {
         results += shown;
@@ -90,6 +98,16 @@
     find('none').hidden = results + waiting > 0;
     find('figure').hidden = !rankings;
     if (rankings) updatePlot();
+  };
+
+  // A column is there if a row that is shown has something in it.
+  const hideEmpty = ({ heads, rows }) => {
+    heads.forEach((th, i) => {
+      const empty = th.dataset.key !== 'rank' && !rows.some((row) => row.shown && row.cells[i].textContent.trim());
+      if (th.hidden === empty) return;
+      th.hidden = empty;
+      for (const row of rows) row.cells[i].hidden = empty;
+    });
   };
 
   const valueOf = (row, key) => (key in row.values ? row.values[key] : row[key]) ?? null;
@@ -178,8 +196,16 @@
   let drawn = null;
   const updatePlot = () => {
     const open = sections.filter((section) => section.metric && section.shown);
-    const picked = fill(pickers.plot, open.map(({ id, title }) => ({ key: id, label: title })), state.plot);
+    const count = ({ rows }) => rows.filter((row) => row.shown).length;
+    const most = open.reduce((best, section) => (count(section) > count(best) ? section : best));
+    const options = open.map(({ id, title }) => ({ key: id, label: title }));
+    const picked = fill(pickers.plot, options, open.some(({ id }) => id === state.plot) ? state.plot : most.id);
     const section = open.find(({ id }) => id === picked.key);
+    // Its table follows the plot, before the others.
+    if (find('rankings').firstElementChild !== section.element) {
+      find('rankings').append(...sections.map(({ element }) => element));
+      find('rankings').prepend(section.element);
+    }
     const y = fill(pickers.y, section.metrics.map((name) => ({ key: name, label: `${name} (%)` })), state.y);
     const measured = section.axes.some(({ key }) => key.includes('latency'));
     const none = measured ? [] : [{ key: '-', label: 'Backbone latency: not measured for these', disabled: true }];

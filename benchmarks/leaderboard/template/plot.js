@@ -29,10 +29,12 @@ const makePlot = (families, jump) => {
     'M6 0l-10 5.6v-11.2z',
     'M-5.5 -5.5h11l-11 11h11z',
   ];
-  const looks = (family) => families.indexOf(family) % SHAPES.length;
+  const shape = (family) => SHAPES[families.indexOf(family) % SHAPES.length];
+  // A further round through the shapes has other colours.
+  const looks = (family) => (families.indexOf(family) + Math.floor(families.indexOf(family) / SHAPES.length)) % SHAPES.length;
   const symbol = (family) => {
     const svg = make('svg', { viewBox: '-7 -7 14 14', width: 14, height: 14, 'aria-hidden': 'true' });
-    svg.append(make('path', { d: SHAPES[looks(family)], class: `family${looks(family)}` }));
+    svg.append(make('path', { d: shape(family), class: `family${looks(family)}` }));
     return svg;
   };
   // The ends of an axis, with room beside the outermost values, and the round numbers between them.
@@ -61,6 +63,7 @@ const makePlot = (families, jump) => {
     find('note').textContent =
       `${points.length} of ${rows} results have both numbers.` +
       (points.some(({ sd }) => sd) ? ' Bars: one standard deviation over the seeds, up and down.' : '') +
+      (points.some(({ row }) => row.reference) ? ' Hollow: references.' : '') +
       (points.length > 1 ? ' Dashed: the best for its cost. Arrow keys go from point to point.' : '');
     const seen = families.filter((family) => points.some(({ row }) => row.family === family));
     find('legend').replaceChildren(
@@ -116,7 +119,7 @@ const makePlot = (families, jump) => {
       const spread = sd ? ` ± ${sd.toFixed(2)}` : '';
       const words = [row.backbone, row.name, `${y.label}: ${+vy.toFixed(2)}${spread}`, `${x.label}: ${+vx.toPrecision(4)}`];
       const mark = make('g', {
-        class: `point family${looks(row.family)}`,
+        class: `point family${looks(row.family)}${row.reference ? ' reference' : ''}`,
         transform: `translate(${cx} ${cy})`,
         tabindex: i ? -1 : 0,
         role: 'button',
@@ -124,7 +127,7 @@ const makePlot = (families, jump) => {
       });
       const bar = py(vy - sd) - cy;
       if (sd) mark.append(make('path', { class: 'bar', d: `M0 ${-bar}V${bar}M-4 ${-bar}h8M-4 ${bar}h8` }));
-      mark.append(make('circle', { r: 12, class: 'target' }), make('path', { d: SHAPES[looks(row.family)] }));
+      mark.append(make('circle', { r: 12, class: 'target' }), make('path', { d: shape(row.family) }));
       const place = freePlace(cx, cy, row.backbone, taken, box);
       if (place) mark.append(make('text', { x: place.x - cx, y: place.y - cy, 'aria-hidden': 'true' }, row.backbone));
       const show = () => showTip(words, row.family, cx, cy);

@@ -1,6 +1,7 @@
 """A small repository with a zoo, benchmarks and result files, whose leaderboard one can tell by heart."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -88,9 +89,20 @@ def zoo() -> list[dict]:
     ]
 
 
-def repository(folder: Path, models: list[dict], **results: dict) -> Path:
+def reference() -> dict:
+    """A network of another library, with what a metafile of it has."""
+    scores = reported(box_AP=40.9, mask_AP=37.1)
+    found = model('mask-rcnn_r50-3x', 'ResNet', 'Mask R-CNN', 'COCO', '3x', 44.4, 259, scores)
+    found['Metadata']['Backbone'] = 'resnet50'
+    addresses = dict(Weights='https://example.org/r50.pth', Log='https://example.org/r50.json')
+    return {**found, 'Config': 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_ms-poly-3x_coco.py', **addresses}
+
+
+def repository(folder: Path, models: list[dict], references: Sequence[dict] = (), **results: dict) -> Path:
     """Writes a repository of these models and result files (by name), with benchmarks of two backbones."""
-    (folder / 'metafile.yml').write_text(yaml.safe_dump(dict(Models=models)))
+    papers = [{'Name': 'CycleMLP', 'Paper': {'URL': 'https://arxiv.org/abs/2107.10224'}}]
+    (folder / 'metafile.yml').write_text(yaml.safe_dump(dict(Collections=papers, Models=models)))
+    write(folder / 'configs' / 'references.yml', dict(Models=list(references)))
     (folder / 'model-index.yml').write_text('Import: [metafile.yml]')
     timed = dict(precision='fp32', infer_batch_size=1)
     rows = [

@@ -263,7 +263,7 @@ def test_the_commands(tmp_path, monkeypatch, run_here):
         done = run_here('-m', 'benchmarks.leaderboard', *arguments, cwd=tmp_path)
         return done.returncode, done.stdout.splitlines()
 
-    shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+    shutil.copytree(ROOT / 'configs', tmp_path / 'configs', dirs_exist_ok=True)
     config_hash = load_config('mask-rcnn_cyclemlp-slim_digits', ROOT / 'configs').provenance.config_hash
     mine = cases.write(tmp_path / 'work' / 'result.json', result(config_hash=config_hash))
     bad = cases.write(tmp_path / 'work' / 'bad.json', result(config='cyclemlp_b1', threads=0, seeds=[]))

@@ -11,11 +11,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from benchmarks.leaderboard.command import write
-from tests.benchmarks.leaderboard.cases import BOXES, repository, result, zoo
+from tests.benchmarks.leaderboard.cases import BOXES, reference, repository, result, zoo
 from tests.conftest import ROOT
 
 EVIL = '</script><script>window.planted = 1</script><img src=x onerror="window.planted = 1"><b>bold</b>'
 FIRST = '#mask-r-cnn-coco-1x-reported-single-single-800-1280'
+THREE = FIRST.replace('-1x-', '-3x-')
 DIGITS = '#mask-r-cnn-digitscenes-4-epochs-trained-here-single-single-192-192'
 # Names of FIRST as it is ranked: by box AP.
 RANKED = ['cyclemlp_b2-m', 'hiremlp_small-m', 'cyclemlp_b2-m', 'cyclemlp_b1-m', 'hiremlp_base-m']
@@ -47,7 +48,7 @@ def address(tmp_path_factory) -> str:
         mine=result(seeds=[0, 1], spread=dict.fromkeys(BOXES, 0.4), cost={'infer_ms': 12.5}, command=EVIL),
         other=result(config='mask-rcnn_hiremlp-slim_digits', metrics=dict(BOXES, **{'box AP': 72.0})),
     )
-    root = repository(tmp_path_factory.mktemp('page'), models, **results)
+    root = repository(tmp_path_factory.mktemp('page'), models, [reference()], **results)
     write(root, root / 'docs/board', [])
     return (root / 'docs/board/index.html').as_uri()
 
@@ -113,10 +114,13 @@ def test_sorting(visit):
     [
         ('Data set', 'ADE20K', {'asmlp_tiny-u', 'asmlp_base-u'}),
         ('Head', 'UperNet', {'asmlp_tiny-u', 'asmlp_base-u'}),
-        ('Schedule', '3x', {'hiremlp_small-3x'}),
+        ('Schedule', '3x', {'hiremlp_small-3x', 'mask-rcnn_r50-3x'}),
         ('State', 'trained here', {'mask-rcnn_cyclemlp-slim_digits', 'mask-rcnn_hiremlp-slim_digits'}),
         ('State', 'no published result', {'hiremlp_tiny-m'}),
         ('Family', 'AS-MLP', {'asmlp_tiny-u', 'asmlp_base-u'}),
+        ('Family', 'ResNet', {'mask-rcnn_r50-3x'}),
+        ('Parameters', 'above 100 M', {'asmlp_base-u'}),
+        ('Parameters', '25 to 50 M', {'cyclemlp_b1-m', 'cyclemlp_b2-m', 'hiremlp_tiny-m', 'mask-rcnn_r50-3x'}),
     ],
 )
 def test_filters(visit, label, option, found):
@@ -135,7 +139,7 @@ def test_filters(visit, label, option, found):
 def test_filters_together_and_search(visit):
     page = visit()
     status = page.get_by_role('status')
-    expect(status).to_have_text('11 results in 5 rankings; 1 config without a result')
+    expect(status).to_have_text('12 results in 5 rankings; 1 config without a result')
     page.get_by_label('Family').select_option('Hire-MLP')
     page.get_by_label('Schedule').select_option('1x')
     expect(status).to_have_text('2 results in 1 ranking; 1 config without a result')
@@ -269,6 +273,103 @@ def test_links(visit, address):
     assert own.startswith('../../benchmarks/leaderboard/results/')
 
 
+def test_the_ranking_with_most_results_comes_first(visit):
+    page = visit()
+    first = page.locator('#rankings > section').first
+    expect(first).to_have_attribute('id', FIRST[1:])
+    expect(page.locator('#plot')).to_have_value(FIRST[1:])
+    # The table of another one that is chosen follows its plot, and the filters choose among what they leave.
+    page.locator('#plot').select_option(DIGITS[1:])
+    expect(first).to_have_attribute('id', DIGITS[1:])
+    page.get_by_label('Schedule').select_option('3x')
+    expect(page.locator('#plot')).to_have_value(THREE[1:])
+    page.get_by_role('button', name='Reset').click()
+    expect(first).to_have_attribute('id', FIRST[1:])
+
+
+def test_heads_and_names_stay_and_empty_columns_go(visit):
+    page = visit(viewport={'width': 700, 'height': 300})
+    box = page.locator(f'{FIRST} .scroll')
+    label, name = head(page, 'mask AP'), page.locator(f'{FIRST} tbody th').last
+    before = box.bounding_box(), head(page, 'Config').bounding_box()
+    box.evaluate('box => box.scrollBy(120, 150)')
+    assert box.evaluate('box => [box.scrollLeft, box.scrollTop]') == [120, 150]
+    assert label.bounding_box()['y'] <= before[1]['y'] + 2 < label.bounding_box()['y'] + label.bounding_box()['height']
+    assert name.bounding_box()['x'] == pytest.approx(before[1]['x'], abs=1)
+    # The one result without box AP, which was not timed.
+    latency = page.locator(f'{FIRST} thead th', has_text='Backbone latency')
+    assert head(page, 'box AP').is_visible() and latency.is_visible()
+    page.get_by_label('Search').fill('hiremlp_base-m')
+    assert names(page) == ['hiremlp_base-m'] and head(page, 'box AP').is_hidden() and latency.is_hidden()
+    cells, heads = (page.locator(f'{FIRST} {part}:visible').count() for part in ('tbody tr:visible td', 'thead th'))
+    assert cells == heads - 1
+    page.get_by_label('Search').fill('')
+    assert head(page, 'box AP').is_visible() and latency.is_visible()
+
+
+def test_side_by_side(visit):
+    page = visit()
+    panel, bar = page.get_by_role('region', name='Side by side'), page.locator('#bar')
+
+    def compared():
+        rows = panel.locator('tbody tr').all()
+        cells = {row.locator('th').inner_text(): row.locator('td').all_inner_texts() for row in rows}
+        return {
+            label: [text.replace('\N{MINUS SIGN}', '-').split() for text in texts] for label, texts in cells.items()
+        }
+
+    def pick(name, section=FIRST):
+        page.locator(f'{section} tr', has_text=name).first.get_by_role('button', name='Compare').click()
+
+    assert panel.is_hidden() and bar.is_hidden()
+    pick('cyclemlp_b2-m')
+    assert bar.is_visible() and panel.is_hidden()
+    pick('cyclemlp_b1-m')
+    pick('hiremlp_base-m')
+    assert compared()['box AP (%)'] == [['42.1'], ['40', '-2.1'], []]
+    assert compared()['Parameters (M)'] == [['46'], ['30', '-35', '%'], ['100', '+117', '%']]
+    assert panel.locator('.winner').all_inner_texts() == ['42.1', '41', '30', '200']
+    # A fourth one takes the place of the last; the address keeps them.
+    pick('hiremlp_small-m')
+    assert compared()['mask AP (%)'] == [[], ['36.5'], ['38.5']]
+    other = visit(f'#{page.url.partition("#")[2]}')
+    shown = other.locator('#compare thead small').all_inner_texts()
+    assert shown == ['cyclemlp_b2-m', 'cyclemlp_b1-m', 'hiremlp_small-m']
+    page.get_by_role('button', name='Remove cyclemlp_b1').click()
+    # Of two rankings only costs at one size are compared.
+    pick(
+        'mask-rcnn_r50-3x',
+        THREE,
+    )
+    assert compared()['box AP (%)'] == [['42.1'], ['42'], ['40.9']]
+    assert compared()['MACs (G, 800x1280)'] == [['250'], ['240', '-4', '%'], ['259', '+4', '%']]
+    expect(page.locator('#compare-note')).to_contain_text('different rankings')
+    page.get_by_role('button', name='Clear').click()
+    assert panel.is_hidden() and bar.is_hidden() and 'compare' not in page.url
+
+
+def test_a_row_links_what_is_known(visit):
+    page = visit()
+
+    def links(name):
+        found = page.locator('tbody th', has=page.locator('.config', has_text=name)).first.locator('.links a')
+        return {link.inner_text(): link.get_attribute('href') for link in found.all()}
+
+    code = 'https://github.com/open-mmlab/mmdetection/blob/main/configs/mask_rcnn/mask-rcnn_r50_fpn_ms-poly-3x_coco.py'
+    assert links('mask-rcnn_r50-3x') == dict(
+        config=code, weights='https://example.org/r50.pth', log='https://example.org/r50.json'
+    )
+    paper = 'https://arxiv.org/abs/2107.10224'
+    assert links('cyclemlp_b2-m') == dict(config='../../configs/cyclemlp_b2-m.py', paper=paper)
+    assert set(links('mask-rcnn_hiremlp-slim_digits')) == {'config', 'result'}
+    row = page.locator('tr', has_text='mask-rcnn_r50-3x').first
+    assert row.locator('.reference').inner_text() == 'reference'
+    # The header is that of the site.
+    site = page.get_by_role('navigation', name='Site').get_by_role('link')
+    assert [link.inner_text() for link in site.all()][::4] == ['mlp_backbones', 'Leaderboard']
+    expect(site.last).to_have_attribute('aria-current', 'page')
+
+
 def test_a_phone(visit):
     page = visit(viewport={'width': 390, 'height': 844}, has_touch=True, is_mobile=True)
     page.locator(f'{DIGITS} summary').first.click()
@@ -376,7 +477,9 @@ def test_the_page_of_the_committed_results(visit, tmp_path):
     for option in page.locator('#plot option').evaluate_all('options => options.map(({ value }) => value)'):
         page.locator('#plot').select_option(option)
         assert page.locator('.point').count() > 0
-    looks = page.locator('th svg path').evaluate_all('paths => paths.map((path) => path.getAttribute("class"))')
+    looks = page.locator('th svg path').evaluate_all(
+        'paths => paths.map((path) => `${path.getAttribute("class")} ${path.getAttribute("d")}`)'
+    )
     with (tmp_path / 'leaderboard.csv').open() as stream:
         families = {row['family'] for row in csv.DictReader(stream)}
     assert len(set(looks)) == len(families) > 8
@@ -385,3 +488,14 @@ def test_the_page_of_the_committed_results(visit, tmp_path):
     assert len(local) > 50
     for link in local:
         assert (tmp_path / link).exists(), link
+    # Nothing is cut: on a desktop whole tables fit, on a phone they scroll in their boxes.
+    for width in (1440, 390):
+        page.set_viewport_size({'width': width, 'height': 900})
+        for button in page.locator(f'{page.locator("#plot").evaluate("e => `#${e.value}`")} .pick').all()[:3]:
+            button.click()
+        assert page.evaluate('document.documentElement.scrollWidth') == width
+        wide = '.scroll' if width == 1440 else '#compare .scroll'
+        cut = f'document.querySelectorAll(":is(th, td, .site a, #bar button), {wide}")'
+        over = 'e.clientWidth && e.scrollWidth > e.clientWidth + 1'
+        assert page.evaluate(f'[...{cut}].filter((e) => {over}).map((e) => e.outerHTML.slice(0, 200))') == []
+        page.locator('#clear').click()
