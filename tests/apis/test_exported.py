@@ -26,6 +26,7 @@ def slim(config, tmp_path, **changes):
 
 
 @pytest.mark.slow
+@pytest.mark.newer
 def test_a_detector(digits_config, workspace, tmp_path, run_here):
     changes = {'model.neck.in_channels': [8, 8, 16, 16], 'model.roi_head.mask_head.num_convs': 1}
     path, weights = slim(digits_config('convmlp_maskrcnn_digits'), tmp_path, **changes)

@@ -39,6 +39,7 @@ def segmentor(head: str, **options) -> nn.Module:
 
 
 @pytest.mark.slow
+@pytest.mark.newer
 @pytest.mark.parametrize('head', ['UPerHead', 'FPNHead'])
 def test_exported_program_takes_any_size(head):
     graph = SegmentorGraph(segmentor(head)).eval().double()
@@ -70,6 +71,7 @@ def test_poolings_of_any_grid():
 
 
 @pytest.mark.slow
+@pytest.mark.newer
 def test_onnx_file_takes_any_size(tmp_path):
     assert export_graph(SegmentorGraph(segmentor('PSPHead')), tmp_path / 'x.onnx', size=(96, 128)) < 1e-4
 
