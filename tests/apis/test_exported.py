@@ -48,6 +48,7 @@ def test_a_detector(digits_config, workspace, tmp_path, run_here):
     torch.testing.assert_close(torch.tensor(got['scores']), torch.tensor(wanted['scores']), rtol=0, atol=1e-5)
 
 
+@pytest.mark.newer  # the older line has no onnxruntime
 def test_files_that_do_not_fit_are_refused(tmp_path):
     (tmp_path / 'broken.onnx').write_bytes(b'no graph')
     for engine, name, sentence in (
