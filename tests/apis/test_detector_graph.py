@@ -84,6 +84,16 @@ def test_graph_predicts_as_the_library(name):
     assert graph.compared > 20
 
 
+def test_an_image_without_objects():
+    graph = DetectorGraph(slim_detector('MaskRCNN')).eval()
+    graph.detector.roi_head.test_cfg.score_thr = 2
+    images = torch.zeros(1, 3, *SIZES[0])
+    with torch.no_grad():
+        outputs = graph(images)
+    assert [tuple(part.shape) for part in outputs] == [(0, 4), (0,), (0,), (0, 28, 28)]
+    assert graph.difference(images, outputs) == 0
+
+
 def test_other_ways_to_predict_are_refused_by_name():
     def soft_nms(detector: nn.Module) -> None:
         detector.bbox_head.test_cfg.nms = dict(type='soft_nms', iou_threshold=0.5)
