@@ -104,7 +104,7 @@ def prepare_train(config: Config, *args, **kwargs) -> None:
     if options.amp:
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    if config.optim_wrapper.type == 'AmpOptimWrapper' and not torch.cuda.is_available():
+    if type_name(config.optim_wrapper) == 'AmpOptimWrapper' and not torch.cuda.is_available():
         advice = 'leave --amp out' if options.amp else 'add --cfg-options optim_wrapper.type=OptimWrapper'
         raise UserError(
             f'training in mixed precision needs a GPU, and torch sees none: {advice}, or install a torch built for '
