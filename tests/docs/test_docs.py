@@ -138,7 +138,8 @@ def test_table_of_the_weights():
         weights = listed[name]
         assert variant == weights.variant and f']({weights.address})' in file and weights.file in file
         assert source == weights.source and licence == (weights.licence or 'not stated')
-        assert all(f'{value} {metric}' in metrics for metric, value in weights.metrics.items())
+        shown = {metric: value for metric, value in weights.metrics.items() if not metric.endswith(('50', '75'))}
+        assert all(f'{value} {metric}' in metrics for metric, value in shown.items())
     assert '\n<!-- built: weights-table.md -->\n' in (ROOT / 'docs' / 'weights.md').read_text()
 
 
