@@ -25,7 +25,9 @@ install() {
 
 # pip knows indexes that uv does not: those of pip.conf.
 install_locked() {
-    pip install "$(grep '^uv==' "$lock")"
+    # A new environment has a setuptools of years ago, which cannot build those packages that come as source.
+    # shellcheck disable=SC2046  # several words
+    pip install $(grep -E '^(uv|packaging|setuptools|wheel)==' "$lock")
     "$py" -m uv pip install -q --no-deps --no-build-isolation --python "$py" -r <(echo "$packages") || {
         say "uv could not install them: pip tries, which takes longer"
         pip install -r <(echo "$packages")
