@@ -45,6 +45,7 @@ PARTS = {
         'docs/checkpoints',
         'docs/distributed',
         'docs/export',
+        'docs/practical',
         'docs/examples/index',
     ),
     'Networks': (

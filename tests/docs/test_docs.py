@@ -5,11 +5,15 @@ import json
 import re
 import shlex
 import shutil
+from pathlib import Path
 from xml.etree import ElementTree
 
+import mmdet
+import mmseg
 import numpy as np
 import pytest
 import torch
+import yaml
 from mmengine.config import Config
 from mmengine.registry import HOOKS, MODELS, init_default_scope
 
@@ -250,6 +254,25 @@ def test_the_table_of_the_readme():
         linked = {row.backbone.partition('_')[2] for row in results if row.weights and row.dataset == 'ImageNet-1K'}
         named = {variant for variant in linked if re.search(rf'\b{variant.replace("_", "-")}\b', weights, re.I)}
         assert linked == named or (weights == 'B1 to B5' and linked == {f'b{i}' for i in range(1, 6)}), (family, linked)
+
+
+def test_memory_is_as_the_libraries_report_it():
+    ((_, rows),) = tables((ROOT / 'docs' / 'practical.md').read_text())
+    reported = {}
+    for library in (mmdet, mmseg):
+        root = Path(library.__path__[0]) / '.mim'
+        for path in root.glob('configs/*/metafile.y*ml'):
+            content = yaml.safe_load(path.read_text())
+            models = content['Models'] if isinstance(content, dict) else []
+            reported |= {model['Name']: (model, root / model['Config']) for model in models or []}
+    for name, batch, memory, devices in rows:
+        model, path = reported[name.strip('`')]
+        meta = model['Metadata']
+        assert float(memory) == meta.get('Training Memory (GB)', meta.get('Memory (GB)'))
+        assert devices == meta.get('Training Resources', 'not stated')
+        # Their batch is in the name, or mmdet's usual one.
+        on_a_gpu = re.search(r'8xb(\d)', path.stem)
+        assert int(batch) == (int(on_a_gpu[1]) if on_a_gpu else 2)
 
 
 def test_the_demo_of_the_readme():
