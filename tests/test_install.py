@@ -213,7 +213,7 @@ def test_mmdet_detects_what_the_tool_detects(trained, installed, tmp_path):
     succeed(*command, cwd=tmp_path, PYTHONPATH=str(installed))
     drawn = json.loads((tmp_path / 'out' / 'image.png.json').read_text())
     np.testing.assert_allclose(drawn['scores'], sorted(found['function'][0], reverse=True), rtol=1e-5)
-    assert cv2.imread(str(tmp_path / 'out' / 'image.png')).shape == (192, 192, 3)
+    assert cv2.imread(str(tmp_path / 'out' / 'image.png')).shape == (576, 576, 3)  # three times as large, to be read
 
 
 def test_mmseg_labels_by_both_of_its_ways(trained, installed, tmp_path):
