@@ -18,7 +18,8 @@ class WholeGraph(nn.Module):
     """A model as a function of its images, with what :func:`export_graph` needs to know of it.
 
     Attributes:
-        input_name, output_names: of the graph; None: torch's own.
+        input_name: of the graph.
+        output_names: of the graph. Default None: those of torch.
         input_dtype: of the images; uint8 holds 0 to 255.
         one_image: whether the batch is fixed to one.
         tolerance: how far outputs may differ: float32, summed in another order.
