@@ -7,7 +7,8 @@ RUN apt-get update \
 
 WORKDIR /mlp_backbones
 COPY . .
-RUN bash requirements/install.sh /opt/venv && rm -rf /root/.cache
+# Neither pip nor uv keeps what it downloaded.
+RUN PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 bash requirements/install.sh .venv
 
-ENV PATH=/opt/venv/bin:$PATH
+ENV PATH=/mlp_backbones/.venv/bin:$PATH
 CMD ["python", "-m", "mlp_backbones", "--help"]
