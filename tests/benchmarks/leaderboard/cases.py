@@ -8,6 +8,7 @@ import yaml
 
 PAPER = 'CycleMLP paper, arXiv 2107.10224v1, table 5'
 MACHINE = {'device': 'cpu', 'cpu': 'Some CPU', 'cores': 2, 'ram_gb': 8, 'gpu': None, 'system': 'Linux x86_64'}
+EVIL = '</script><script>window.planted = 1</script><img src=x onerror="window.planted = 1"><b>bold</b>'
 BOXES = {'box AP': 71.25, 'box AP50': 96.0, 'box AP75': 81.0, 'mask AP': 70.0, 'mask AP50': 95.0, 'mask AP75': 80.0}
 
 
