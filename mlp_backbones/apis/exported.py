@@ -31,8 +31,8 @@ class ExportedModel:
         self.model = model
         self.input_name, self.output_names, self.run = _load(engine, path)
         head = getattr(model, 'decode_head', None)
-        wanted = {'logits', 'labels'} if head is not None else {'boxes', 'scores', 'labels'}
-        fits = wanted <= {*self.output_names} if head is None else wanted & {*self.output_names} == {*self.output_names}
+        given = {*self.output_names}
+        fits = {'boxes', 'scores', 'labels'} <= given if head is None else given <= {'logits', 'labels'}
         if not fits or self.input_name not in ('images', 'bgr', 'rgb'):
             raise UserError(
                 f'{path} takes {self.input_name} and gives {", ".join(self.output_names)}, which is not of a '

@@ -182,9 +182,7 @@ def _prepare(config: Config, options: TrainOptions | TestOptions, dataloaders: t
     config.work_dir = options.work_dir or config.get('work_dir') or f'work_dirs/{config.provenance.config}'
     config.launcher = options.launcher
     # A config that mmengine saved in a work directory names our hooks already.
-    config.custom_hooks = [
-        hook for hook in config.get('custom_hooks', []) if type_name(hook) not in (*TRAINING_HOOKS, SHEETS)
-    ]
+    config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if type_name(hook) not in OURS]
     if not torch.cuda.is_available() or options.launcher == 'none':
         revert_sync_batchnorm(config)
     if config.get('digit_scenes'):

@@ -158,6 +158,8 @@ def test_an_mmpretrain_config_of_ones_own(workspace, tmp_path, run_here):
     (tmp_path / 'own.py').write_text(CLASSIFIER_CONFIG)
     done = run(TRAIN, 'own.py', '--work-dir', 'work', cwd=tmp_path)
     assert done.returncode == 0 and 'accuracy/top1' in done.stdout, done.stdout
+    (tmp_path / 'shown').mkdir()
+    (tmp_path / 'shown/worst_5.png').touch()  # of a test with more images
     options = ['--out', 'out.pkl', '--show-dir', 'shown']
     done = run_here(TEST, 'own.py', 'work/epoch_1.pth', '--work-dir', 'work', *options, cwd=tmp_path)
     assert done.returncode == 0 and 'accuracy/top1' in done.stdout, done.stdout
@@ -167,6 +169,7 @@ def test_an_mmpretrain_config_of_ones_own(workspace, tmp_path, run_here):
     ranked = {row['image']: row['score'] for row in json.loads((tmp_path / 'shown/scores.json').read_text())}
     assert ranked == scores and len(scores) == 32 and [*ranked.values()] == sorted(scores.values())
     assert {str(p.relative_to(tmp_path / 'shown')) for p in tmp_path.glob('shown/*/*.png')} == set(scores)
+    assert sorted(p.name for p in tmp_path.glob('shown/*.png')) == ['worst_1.png', 'worst_2.png', 'worst_3.png']
 
 
 def test_report_of_nothing(tmp_path, run_here):

@@ -18,6 +18,7 @@ from ...drawing import Drawing, contact_sheet, displayable, pair
 from ...drawing.sample import KINDS, boxes_of, label_map
 from ...drawing.text import percent, text_size
 from ...errors import UserError
+from ...files import write_text
 from ...registry import HOOKS
 
 PAIRS, COLUMNS, SHEETS = 12, 3, 5
@@ -111,9 +112,11 @@ class ContactSheetHook(Hook):
             below = [self.drawing.legend(labels, width, size)] if labels else []
             sheet = contact_sheet(pictures, columns, title, size, *below)
             self._write(self.out / f'worst_{first // PAIRS + 1}.png', sheet)
+        for number in range(-(-len(cells) // PAIRS) + 1, SHEETS + 1):  # of an earlier test with more images
+            (self.out / f'worst_{number}.png').unlink(missing_ok=True)
         ranked = sorted(scores, key=lambda name: (scores[name] is not None, scores[name], name))
         text = json.dumps([dict(image=name, score=scores[name]) for name in ranked], indent=1)
-        (self.out / 'scores.json').write_text(text)
+        write_text(self.out / 'scores.json', text)
         runner.logger.info(f'{len(scores)} pictures in {self.out}; worst_1.png shows the worst of them')
 
     def _image(self, sample: BaseDataElement, data_batch: dict, number: int) -> np.ndarray:
