@@ -7,6 +7,7 @@ from tests.conftest import run
 LIBRARIES = ['mmdet', 'mmseg', 'mmpretrain']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('library', LIBRARIES)
 def test_scoped_type_with_nothing_else(library):
     done = run(
@@ -22,6 +23,7 @@ print(type(net).__module__, net.out_channels)
     assert done.returncode == 0 and 'mlp_backbones.backbones.cyclemlp (128, 320)' in done.stdout, done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('library', LIBRARIES)
 def test_bare_type_with_custom_imports(library, tmp_path):
     config = tmp_path / 'config.py'
@@ -65,6 +67,7 @@ def test_a_missing_requirement_is_one_sentence(missing):
     )
 
 
+@pytest.mark.slow
 def test_importing_again_and_reloading_are_harmless(tmp_path):
     (tmp_path / 'config.py').write_text("custom_imports = dict(imports=['mlp_backbones'], allow_failed_imports=False)")
     done = run(
@@ -116,6 +119,7 @@ print('harmless')
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == 'harmless', done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('when', ['before', 'after'])
 def test_a_class_of_the_users_keeps_its_name_and_ours_the_full_one(when):
     own = """

@@ -37,6 +37,7 @@ def test_resnet50():
     assert found['rest'].macs == 2048 * 1000
 
 
+@pytest.mark.slow
 @pytest.mark.newer
 @pytest.mark.parametrize('family', FAMILIES)
 def test_the_smallest_variant(family):

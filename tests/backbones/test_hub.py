@@ -30,6 +30,7 @@ def assert_equal(net, other):
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), other.state_dict().values(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('family', FAMILIES)
 def test_a_folder_gives_the_same_network(family, tmp_path):
     net = slim(family, out_indices=(1, 3), drop_path_rate=0.2, out_norm=True).eval()
@@ -169,6 +170,7 @@ for call in (net.save_pretrained, net.push_to_hub, mb.backbones.CycleMLP.from_pr
 """
 
 
+@pytest.mark.slow
 def test_without_the_package(tmp_path):
     (tmp_path / 'script.py').write_text(SCRIPT)
     done = run('script.py', cwd=tmp_path, PYTHONPATH=str(ROOT))

@@ -16,7 +16,7 @@ from mlp_backbones.compat import TORCH
 from mlp_backbones.ops import use_backend
 from tests.backbones.slim import loss_of, slim
 
-pytestmark = pytest.mark.parametrize('family', FAMILIES)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize('family', FAMILIES)]
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Linear)
 
 

@@ -29,6 +29,7 @@ def family_of(name):
     return next(family for family in FAMILIES if family.lower() == name.split('_')[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('family', 'arch'), VARIANTS)
 def test_every_variant_is_identified(family, arch):
     identity = identify(official_state(family, arch))

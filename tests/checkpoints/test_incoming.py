@@ -78,6 +78,7 @@ def equal_body(model: nn.Module, source: nn.Module) -> bool:
     return all(torch.equal(found[name], wanted[name]) for name in body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('door', DOORS)
 @pytest.mark.parametrize(('family', 'layout'), LAYOUTS)
 def test_every_layout_through_every_door(family, layout, door, logged):

@@ -180,6 +180,7 @@ WRAPPERS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('family', 'layout'),
     [(f, layout) for f in FAMILIES for layout in ('backbone', 'official') if layout == 'backbone' or is_published(f)],

@@ -81,6 +81,7 @@ def published(model: nn.Module) -> dict:
     return {f'backbone.{name}': tensor for name, tensor in backbone.items()} | rest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', LINKED)
 def test_all_tensors_of_the_named_file_arrive(name):
     config = Config.fromfile(ROOT / LINKED[name]['Config'])
