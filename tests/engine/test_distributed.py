@@ -233,8 +233,9 @@ def test_what_slurm_is_asked_for(tmp_path, monkeypatch):
     assert 'got: gpu job x.py, and many 8 4' in finish(start('tools/slurm_train.sh gpu job x.py', tmp_path), 2)
 
 
-def test_slurm_without_gpus_is_refused(folder, run_here):
-    done = run_here(TOOLS / 'train.py', 'few.py', '--launcher', 'slurm', '--work-dir', 'slurm', cwd=folder)
+def test_slurm_without_gpus_is_refused(tmp_path, run_here):
+    (tmp_path / 'few.py').write_text(CONFIG)
+    done = run_here(TOOLS / 'train.py', 'few.py', '--launcher', 'slurm', '--work-dir', 'slurm', cwd=tmp_path)
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1].startswith('error: --launcher slurm needs GPUs, and torch sees none')
 
