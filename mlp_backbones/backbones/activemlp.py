@@ -28,12 +28,17 @@ class ActiveMixer(nn.Module):
         self.atm_c = nn.Conv2d(channels, channels, 1, bias=False)
         self.fusion = SplitAttention(channels, num_branches=3)
         self.proj = nn.Conv2d(channels, channels, 1)
+        self.dilation = 1
 
     def forward(self, x: Tensor, offsets: Tensor) -> Tensor:
         x = autocast_once(x)
         of_w, of_h = offsets.chunk(2, 1)
-        along_w, along_h = self.atm_w(sample_along(x, of_w, 3)), self.atm_h(sample_along(x, of_h, 2))
+        along_w = self.atm_w(sample_along(x, of_w, 3, self.dilation))
+        along_h = self.atm_h(sample_along(x, of_h, 2, self.dilation))
         return self.proj(self.fusion(along_w, along_h, self.atm_c(x)))
+
+    def dilate(self, factor: int) -> None:
+        self.dilation *= factor
 
 
 class ActiveBlock(nn.Module):
@@ -169,6 +174,7 @@ class ActiveMLP(MLPBackbone):
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4), share_sizes=(2, 4, 4, 8), interval=2)
     min_depth: ClassVar[int] = 2
+    dilates: ClassVar[bool] = True  # the offsets of the content
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def make_stem(self, in_channels: int) -> nn.Module:

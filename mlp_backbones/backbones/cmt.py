@@ -19,7 +19,7 @@ from ..layers import (
     fold_norm_alone,
     fold_norm_before,
 )
-from ..ops import align_gradient, autocast_once, gelu, pad_to_multiple, resize_position_bias
+from ..ops import align_gradient, autocast_once, gelu, on_phases, pad_to_multiple, resize_position_bias
 from ..registry import MODELS, register, register_family
 from .arguments import check
 from .base import MLPBackbone, Stage
@@ -79,6 +79,7 @@ class Attention(nn.Module):
     def __init__(self, channels: int, heads: int, reduction: int, norm: BatchNorm):
         super().__init__()
         self.heads = heads
+        self.dilation = 1
         self.scale = (channels // heads) ** -0.5
         self.q = nn.Conv2d(channels, channels, 1)
         self.sr = ReducingConv(channels, reduction, norm) if reduction > 1 else nn.Identity()
@@ -87,8 +88,16 @@ class Attention(nn.Module):
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Mix ``x``; the bias of positions is ``[heads, H * W, ceil(H / R) * ceil(W / R)]``."""
-        x = autocast_once(x)
+        """Mix ``x``; the bias of positions is ``[heads, H * W, ceil(H / R) * ceil(W / R)]``, H and W being its sides.
+
+        Dilated by d, each of the interleaved maps of H and W a d-th of those of ``x`` attends to itself.
+        """
+        return on_phases(autocast_once(x), self.dilation, partial(self.attend, bias=bias))
+
+    def dilate(self, factor: int) -> None:
+        self.dilation *= factor
+
+    def attend(self, x: Tensor, bias: Tensor) -> Tensor:
         coarse = self.sr(x)
         q, k, v = (self._split(y) for y in (self.q(x), self.k(coarse), self.v(coarse)))
         weights = (q @ k.transpose(2, 3) * self.scale + bias).softmax(-1)
@@ -160,7 +169,9 @@ class CMTStage(Stage):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.downsample(x)
-        return self.run(x, resize_position_bias(x, self.relative_pos, self.reduction))
+        step: Any = self.blocks[0].mixer.dilation
+        near = x[:, :, ::step, ::step] if step > 1 else x
+        return self.run(x, resize_position_bias(near, self.relative_pos, self.reduction))
 
 
 @register(MODELS)
@@ -254,6 +265,7 @@ class CMT(MLPBackbone):
     )
     arch_defaults: ClassVar[dict] = dict(heads=(1, 2, 4, 8), reductions=(8, 4, 2, 1), dropout=0.1)
     classifier_norm: ClassVar[bool] = False
+    dilates: ClassVar[bool] = True  # convolutions, and attention of every d-th row and column
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(self, arch: str | dict, *, norm_cfg: dict | None = None, **kwargs: Any):

@@ -1,5 +1,6 @@
 """Dilated networks: transitions that lose their stride, and operators that keep their reach in pixels."""
 
+from math import prod
 from typing import Any
 
 from torch import nn
@@ -18,9 +19,10 @@ def hold_stride(stages: nn.ModuleList, stride: int, output_stride: int) -> None:
     Args:
         stages: the stages, whose modules are in the order in which they run. Those with ``keep_grid(dilation)`` and
             ``stride`` are transitions; those with ``dilate(factor)`` are token mixers.
-        stride: that of the input of the first stage.
+        stride: that of the result of the first stage.
         output_stride: the coarsest stride that is left.
     """
+    stride //= prod(module.stride for module in stages[0].modules() if hasattr(module, 'keep_grid'))
     dilation = 1
 
     def visit(module: Any) -> None:

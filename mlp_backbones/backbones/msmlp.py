@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.weights import Weights
 from ..layers import DropPath, LayerNorm2d, Mlp, Neck, PatchEmbed
-from ..ops import shift_channels
+from ..ops import on_phases, shift_channels
 from ..registry import MODELS, register, register_family
 from .arguments import check
 from .base import MLPBackbone, Stage
@@ -62,8 +62,15 @@ class MixShift(nn.Module):
         # A narrow network has fewer groups.
         self.dwconv_lr = GroupedDepthwise(widths, mix_size[: len(widths)])
         self.dwconv_td = GroupedDepthwise(widths, mix_size[: len(widths)])
+        self.dilation = 1
 
     def forward(self, x: Tensor) -> Tensor:
+        return on_phases(x, self.dilation, self.mix)
+
+    def dilate(self, factor: int) -> None:
+        self.dilation *= factor
+
+    def mix(self, x: Tensor) -> Tensor:
         along_w = self.dwconv_lr(shift_channels(x, self.along_w, wrap=True))
         return along_w + self.dwconv_td(shift_channels(x, self.along_h, wrap=True))
 
@@ -136,6 +143,7 @@ class MSMLP(MLPBackbone):
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     classifier_norm: ClassVar[bool] = False
+    dilates: ClassVar[bool] = True  # rolls of every d-th row and column; the paper has no dilation
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(

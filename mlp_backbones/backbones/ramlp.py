@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..checkpoints.weights import Weights
 from ..layers import ConvEmbed, DropPath, LayerNorm2d, Neck, build_norm, fold_norm_after, fold_norm_alone
-from ..ops import align_gradient, autocast_once, gather_dilated, scatter_dilated
+from ..ops import align_gradient, autocast_once, gather_dilated, on_phases, scatter_dilated
 from ..registry import MODELS, register, register_family
 from .arguments import check
 from .base import MLPBackbone, Stage
@@ -56,6 +56,7 @@ class RegionMixer(nn.Module):
         super().__init__()
         self.splits = splits
         self.width = width
+        self.dilation = 1
         size = width * splits**2
         self.pwconv1 = nn.Conv2d(channels, hidden_channels, 1, bias=False)
         self.dwconv1 = nn.Conv2d(hidden_channels, hidden_channels, 5, padding=2, groups=hidden_channels, bias=False)
@@ -67,11 +68,17 @@ class RegionMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = autocast_once(x)
-        near = self.dwconv1(self.pwconv1(x))
+        mixed = on_phases(self.pwconv1(x), self.dilation, self.mix)
+        return self.proj(align_gradient(self.bn1(mixed)) * align_gradient(self.bn2(self.pwconv2(x))))
+
+    def mix(self, x: Tensor) -> Tensor:
+        """Mix the positions of the first branch, near ones and then those far apart."""
+        near = self.dwconv1(x)
         vectors = gather_dilated(near, self.splits, self.width)
-        far = scatter_dilated(self.sfc(vectors / vectors.shape[1]), near, self.splits, self.width)
-        mixed = align_gradient(self.bn1(far)) * align_gradient(self.bn2(self.pwconv2(x)))
-        return self.proj(mixed)
+        return scatter_dilated(self.sfc(vectors / vectors.shape[1]), near, self.splits, self.width)
+
+    def dilate(self, factor: int) -> None:
+        self.dilation *= factor
 
     def fuse(self) -> None:
         self.bn1 = fold_norm_alone(self.bn1)
@@ -202,6 +209,7 @@ class RaMLP(MLPBackbone):
         mlp_ratios=(4, 4, 3, 3), expand_ratios=(3, 3, 2, 2), splits=(8, 4, 2, 1), widths=(1, 4, 16, 64)
     )
     classifier_norm: ClassVar[bool] = False
+    dilates: ClassVar[bool] = True  # convolutions and regions of every d-th row and column
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(self, arch: str | dict, *, norm_cfg: dict | None = None, **kwargs: Any):

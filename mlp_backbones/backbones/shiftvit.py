@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.weights import Weights
 from ..layers import DropPath, GroupNorm1, Mlp, PatchEmbed
-from ..ops import pad_to_multiple, shift_channels
+from ..ops import pad_end, pad_to_multiple, shift_channels
 from ..registry import register_family
 from .arguments import check
 from .base import MLPBackbone, Stage
@@ -34,17 +34,30 @@ class ShiftBlock(nn.Module):
         x = shift_channels(x, self.shifts)
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
+    def dilate(self, factor: int) -> None:
+        self.shifts = tuple((group, rows * factor, columns * factor) for group, rows, columns in self.shifts)
+
 
 class NormReduction(nn.Module):
     """Norm, then a 2x2 convolution of stride 2 without bias: half the size, rounded up."""
 
     def __init__(self, channels: int, out_channels: int):
         super().__init__()
+        self.stride = 2
+        self.dilation = 1
         self.norm = GroupNorm1(channels)
         self.reduction = nn.Conv2d(channels, out_channels, 2, stride=2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.reduction(pad_to_multiple(self.norm(x), 2))
+        x = self.norm(x)
+        return self.reduction(
+            pad_end(x, self.dilation, self.dilation) if self.stride == 1 else pad_to_multiple(x, self.stride)
+        )
+
+    def keep_grid(self, dilation: int) -> None:
+        """Lose the stride: map neighbours that are ``dilation`` apart, around every position."""
+        self.stride, self.dilation = 1, dilation
+        self.reduction.stride, self.reduction.dilation = (1, 1), (dilation, dilation)
 
 
 @register_family
@@ -88,6 +101,7 @@ class ShiftViT(MLPBackbone):
         )
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(2, 2, 2, 2), n_div=12)
+    dilates: ClassVar[bool] = True  # the offsets of channels
     # As in AS-MLP: GroupNorm's backward pass is slower in this format.
     inference_format: ClassVar[torch.memory_format] = torch.channels_last
 

@@ -55,7 +55,12 @@ class SpiralLinear(nn.Conv2d):
     def __init__(self, channels: int):
         super().__init__(channels, channels, 1)
         self.offsets = spiral_offsets(channels)
-        self.corners = _corners(self.offsets)
+        self.shift_dilation = 1  # a convolution has a dilation of its own
+        self.corners = _corners(self.offsets, self.shift_dilation)
+
+    def dilate(self, factor: int) -> None:
+        self.shift_dilation *= factor
+        self.corners = _corners(self.offsets, self.shift_dilation)
 
     def forward(self, x: Tensor) -> Tensor:
         if len(self.corners) == 1:  # of integers
@@ -92,19 +97,23 @@ class SpiralLinear(nn.Conv2d):
             error_msgs.append(f'{key} has {offset.numel()} numbers, the model needs {2 * self.in_channels}')
             return
         self.offsets = tuple((rows, columns) for rows, columns in offset.detach().double().view(-1, 2).tolist())
-        self.corners = _corners(self.offsets)
+        self.corners = _corners(self.offsets, self.shift_dilation)
 
 
 @lru_cache(maxsize=256)
-def _corners(offsets: Offsets) -> list[Corner]:
-    """The integer shifts whose weighted sum reads between positions; one for offsets that are integers."""
+def _corners(offsets: Offsets, dilation: int) -> list[Corner]:
+    """The integer shifts whose weighted sum reads between positions; one for offsets that are integers.
+
+    Neighbours, between which values are linear, are ``dilation`` positions apart.
+    """
     near = [tuple(min(max(v, -FARTHEST), FARTHEST) if v == v else FARTHEST for v in pair) for pair in offsets]
     corners = []
     for below, right in product((0, 1), (0, 1)):
         weights = [_share(rows, below) * _share(columns, right) for rows, columns in near]
         if any(weights):
-            places = ((math.floor(rows) + below, math.floor(columns) + right) for rows, columns in near)
-            corners.append((weights, tuple((slice(c, c + 1), *place) for c, place in enumerate(places))))
+            whole = ((math.floor(rows) + below, math.floor(columns) + right) for rows, columns in near)
+            moves = ((slice(c, c + 1), rows * dilation, columns * dilation) for c, (rows, columns) in enumerate(whole))
+            corners.append((weights, tuple(moves)))
     return corners
 
 
@@ -211,6 +220,7 @@ class SpiralMLP(MLPBackbone):
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
     constant_drop_path: ClassVar[bool] = True
+    dilates: ClassVar[bool] = True  # the offsets of the spiral
     memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(

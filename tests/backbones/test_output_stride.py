@@ -11,6 +11,7 @@ from torch import nn
 
 import mlp_backbones as mb
 from mlp_backbones.backbones import FAMILIES
+from mlp_backbones.backbones.base import Stage
 from mlp_backbones.checkpoints import load_published
 from mlp_backbones.checkpoints.key_maps import official_names, official_tensors
 from mlp_backbones.layers import GroupNorm1, SplitAttention
@@ -36,7 +37,7 @@ def twin(net, family, **kwargs):
 
 
 @pytest.mark.parametrize('family', DILATED)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(batch=st.integers(1, 2), height=st.integers(1, 97), width=st.integers(1, 97), stride=st.sampled_from([8, 16]))
 def test_outputs_of_any_size(family, batch, height, width, stride):
     plain, net = slim(family).eval(), slim(family, output_stride=stride).eval()
@@ -58,13 +59,12 @@ def test_stride_32_is_the_published_network(family):
 
 
 @pytest.mark.parametrize('family', DILATED)
-@pytest.mark.parametrize('stride', [8, 16])
-def test_every_variant_has_the_same_tensors(family, stride):
-    for arch in FAMILIES[family].variants:
-        with torch.device('meta'):
-            plain, net = FAMILIES[family](arch).state_dict(), FAMILIES[family](arch, output_stride=stride).state_dict()
-        assert {name: t.shape for name, t in net.items()} == {name: t.shape for name, t in plain.items()}
-        assert [*net] == [*plain]
+def test_a_variant_has_the_same_tensors(family):
+    kind = FAMILIES[family]
+    with torch.device('meta'):
+        plain, net = (kind(next(iter(kind.variants)), output_stride=stride).state_dict() for stride in (None, 8))
+    assert {name: t.shape for name, t in net.items()} == {name: t.shape for name, t in plain.items()}
+    assert [*net] == [*plain]
 
 
 @pytest.mark.parametrize('family', DILATED)
@@ -102,10 +102,12 @@ def test_on_the_coarse_grid_it_is_the_published_network(family, stride, size):
 def test_blocks_see_the_same_neighbours_of_a_map_stretched_by_repetition(family):
     """All averages are those of the plain map."""
     plain, net = (
-        next(m for name, m in reversed([*kind.stages[3].named_modules()]) if re.search(r'blocks\.\d$', name))
+        [m for m in kind.stages[3].modules() if isinstance(m, Stage)][-1]
         for kind in (drawn(family), drawn(family, output_stride=8))
     )
-    x = torch.randn(2, len(plain.norm1.weight), 5, 7, dtype=torch.float64)
+    plain.downsample = net.downsample = nn.Identity()
+    norm = next(p for name, p in plain.named_parameters() if re.search(r'norm\d?\.weight', name))
+    x = torch.randn(2, len(norm), 5, 7, dtype=torch.float64)
 
     def stretch(x):
         return x.repeat_interleave(4, 2).repeat_interleave(4, 3)
@@ -162,7 +164,7 @@ def test_exports_with_free_height_and_width(family):
     from torch.export import Dim
 
     arch = slim_arch(family)
-    arch['depths'] = (1, 1, 2, 1)[: len(arch['depths'])]
+    arch['depths'] = (FAMILIES[family].min_depth,) * 2 + (2, 1)[: len(arch['depths']) - 2]
     net = FAMILIES[family](arch, output_stride=8, out_indices=(2,)).double().eval()
     example = torch.randn(2, 3, 70, 93, dtype=torch.float64)
     free = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}

@@ -12,17 +12,18 @@ from torchvision.ops import deform_conv2d
 from mlp_backbones.ops import sample_along
 
 
-def sample_by_index(x, offset, dim):
+def sample_by_index(x, offset, dim, dilation=1):
     """The formula, one element at a time."""
     batch, channels, height, width = x.shape
     shared = channels // offset.shape[1]
     values = []
     for b, c, i, j in product(range(batch), range(channels), range(height), range(width)):
-        place = (i, j)[dim - 2] + offset[b, c // shared, i, j]
+        place = (i, j)[dim - 2] // dilation + offset[b, c // shared, i, j]
         total = 0 * place * x[b, c, i, j]
         low = math.floor(place.item())
         for p in (low, low + 1):
-            row, column = (p, j) if dim == 2 else (i, p)
+            at = p * dilation + (i, j)[dim - 2] % dilation
+            row, column = (at, j) if dim == 2 else (i, at)
             if 0 <= row < height and 0 <= column < width:
                 total = total + x[b, c, row, column] * (1 - (place - p).abs())
         values.append(total)
@@ -42,11 +43,12 @@ def inputs(size, shared, scale, layout=torch.contiguous_format):
     shared=st.integers(1, 3),
     scale=st.sampled_from([0.3, 3.0, 30.0]),
     dim=st.sampled_from([2, 3]),
+    dilation=st.integers(1, 3),
     layout=st.sampled_from([torch.contiguous_format, torch.channels_last]),
 )
-def test_sampling_is_the_formula_forward_and_backward(size, shared, scale, dim, layout):
+def test_sampling_is_the_formula_forward_and_backward(size, shared, scale, dim, dilation, layout):
     x, offset = inputs(size, shared, scale, layout)
-    got, expected = sample_along(x, offset, dim), sample_by_index(x, offset, dim)
+    got, expected = sample_along(x, offset, dim, dilation), sample_by_index(x, offset, dim, dilation)
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
     assert got.is_contiguous(memory_format=layout)
     direction = torch.randn_like(got)
@@ -105,5 +107,5 @@ def test_places_of_half_precision_are_exact_enough():
     [((2, 4, 4), (1, 2, 4, 4), 2), ((1, 4, 4, 4), (1, 3, 4, 4), 2), ((1, 4, 4, 4), (1, 2, 4, 4), 1)],
 )
 def test_sizes_that_do_not_go_together_are_named(x, offset, dim):
-    with pytest.raises(ValueError, match=rf'got x \[{x[0]}, {x[1]}, .*offset \[1, .* and dim={dim}'):
+    with pytest.raises(ValueError, match=rf'got x \[{x[0]}, {x[1]}, .*offset \[1, .* dim={dim} and '):
         sample_along(torch.zeros(x), torch.zeros(offset), dim)
