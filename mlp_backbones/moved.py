@@ -25,6 +25,14 @@ MODULES = {
     'mlp_backbones.hooks': 'mlp_backbones.engine.hooks.auxiliary_loss',
     'mlp_backbones.optim': 'mlp_backbones.engine.optimizers',
 }
+# Names in them that are others today.
+RENAMED = {
+    'BadPicture': 'BadImage',
+    'Picture': 'ImageFile',
+    'find_pictures': 'find_images',
+    'picture_suffixes': 'image_suffixes',
+    'read_picture': 'read_image',
+}
 # Names that mlp_backbones.engine had.
 ENGINE = {
     'UserError': 'mlp_backbones.errors',
@@ -49,9 +57,10 @@ class _Finder(MetaPathFinder, Loader):
         parts = [import_module(name) for name in MODULES[module.__name__].split()]
 
         def find(name: str) -> object:
+            today = RENAMED.get(name, name)
             for part in parts:
-                if hasattr(part, name):
-                    return getattr(part, name)
+                if hasattr(part, today):
+                    return getattr(part, today)
             raise AttributeError(f'module {module.__name__} has no attribute {name!r}')
 
         module.__getattr__ = find  # type: ignore[method-assign]

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from mlp_backbones.apis import load_config
-from mlp_backbones.apis.inference import Predictor, find_pictures, infer, picture_suffixes
+from mlp_backbones.apis.inference import Predictor, find_images, image_suffixes, infer
 from mlp_backbones.apis.video import infer_video
 from mlp_backbones.checkpoints import CheckpointError
 from mlp_backbones.errors import UserError
@@ -52,7 +52,7 @@ def main() -> None:
             count = infer_video(build(), args.video, args.out, console)
             print(f'{args.out / args.video.stem}.mp4: {count} frames drawn')
             return
-        root, pictures = find_pictures(args.pictures, args.out, picture_suffixes(config))
+        root, pictures = find_images(args.pictures, args.out, image_suffixes(config))
         skipped = infer(build(), root, pictures, args.out, console)
     except (UserError, CheckpointError) as error:
         sys.exit(f'error: {error}')

@@ -10,7 +10,7 @@ from mmengine.logging import MMLogger
 from rich.console import Console
 
 from mlp_backbones.analysis.similarity import check_out, compare, load_network, parse_size, write
-from mlp_backbones.apis.images import find_pictures
+from mlp_backbones.apis.images import find_images
 from mlp_backbones.checkpoints import CheckpointError
 from mlp_backbones.errors import UserError
 
@@ -55,7 +55,7 @@ def main() -> None:
                 f'--checkpoints got {len(checkpoints)}, expected {len(args.networks)}: give one for each network'
             )
         check_out(args.out, args.pictures)
-        _, pictures = find_pictures(args.pictures, args.out)
+        _, pictures = find_images(args.pictures, args.out)
         torch.manual_seed(args.seed)
         networks = [
             load_network(name, checkpoint, CONFIGS, args.all, args.seed)

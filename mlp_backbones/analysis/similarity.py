@@ -22,7 +22,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from ..apis.config import build_model, check_device, load_config, model_config
-from ..apis.images import BadPicture, read_picture
+from ..apis.images import BadImage, read_image
 from ..backbones import MLPBackbone, build_backbone, list_backbones
 from ..backbones.arguments import unknown
 from ..checkpoints import load_published, load_trained
@@ -261,8 +261,8 @@ def _targets(out: Path) -> tuple[Path, Path]:
 def _read(path: Path, size: tuple[int, int]) -> Tensor:
     """An image as float ``[1, 3, *size]`` from 0 to 255, BGR."""
     try:
-        image = torch.from_numpy(read_picture(path).decode()).permute(2, 0, 1)[None].float()
-    except BadPicture as error:
+        image = torch.from_numpy(read_image(path).decode()).permute(2, 0, 1)[None].float()
+    except BadImage as error:
         raise UserError(f'{path}: {error}; remove it, or give a pattern that leaves it out') from error
     return F.interpolate(image, size, mode='bilinear', antialias=True)
 

@@ -24,12 +24,12 @@ SUFFIXES = (
 BROKEN = 'broken, or of a format that OpenCV does not read'
 
 
-class BadPicture(Exception):
+class BadImage(Exception):
     """An image that is skipped; the text is the reason."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFile:
     """A file that can be opened as an image; a pipeline or :meth:`decode` reads its content."""
 
     path: Path
@@ -38,16 +38,16 @@ class Picture:
         """Decode any format of OpenCV as ``[H, W, 3]`` uint8, BGR, turned by its EXIF data, without alpha.
 
         Raises:
-            BadPicture: if the file is not an image, or needs more memory than there is.
+            BadImage: if the file is not an image, or needs more memory than there is.
         """
         with skipping(''), limited_memory():
             image = cv2.imdecode(np.frombuffer(self.path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
         if image is None:
-            raise BadPicture(BROKEN)
+            raise BadImage(BROKEN)
         return image
 
 
-def find_pictures(source: str, out: Path, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[Path, list[Path]]:
+def find_images(source: str, out: Path, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[Path, list[Path]]:
     """Return the folder that the images of a user lie below, and the sorted images.
 
     Args:
@@ -80,7 +80,7 @@ def find_pictures(source: str, out: Path, suffixes: tuple[str, ...] = SUFFIXES) 
     return root, images
 
 
-def picture_suffixes(config: Config) -> tuple[str, ...]:
+def image_suffixes(config: Config) -> tuple[str, ...]:
     """Return the suffixes of a config's images: those of OpenCV if LoadImageFromFile loads them; else the
     ``img_suffix`` of its data set, or any (an empty tuple). UserError if the config has no test pipeline."""
     dataset = image_dataset(config)
@@ -90,30 +90,30 @@ def picture_suffixes(config: Config) -> tuple[str, ...]:
     return (*SUFFIXES, *own) if is_common else own
 
 
-def read_picture(path: Path) -> Picture:
-    """Raise BadPicture if a file is missing, empty, cut short (JPEG) or not a regular file; do not decode it."""
+def read_image(path: Path) -> ImageFile:
+    """Raise BadImage if a file is missing, empty, cut short (JPEG) or not a regular file; do not decode it."""
     fault = file_fault(path)
     if fault:
-        raise BadPicture(fault)
-    return Picture(Path(path))
+        raise BadImage(fault)
+    return ImageFile(Path(path))
 
 
 @contextmanager
 def skipping(what: str) -> Iterator[None]:
-    """Raise an error of the block as BadPicture: for lack of memory, or ``what`` and the reason."""
+    """Raise an error of the block as BadImage: for lack of memory, or ``what`` and the reason."""
     try:
         yield
-    except (BadPicture, UserError):
+    except (BadImage, UserError):
         raise
     except Exception as error:
         if is_out_of_memory(error):
             free = available_memory() / 2**30
-            raise BadPicture(f'it needs more memory than there is ({free:.1f} GiB are free)') from error
+            raise BadImage(f'it needs more memory than there is ({free:.1f} GiB are free)') from error
         if 'CV_IO_MAX_IMAGE' in str(error):
-            raise BadPicture('it has more pixels than OpenCV opens (OPENCV_IO_MAX_IMAGE_PIXELS)') from error
+            raise BadImage('it has more pixels than OpenCV opens (OPENCV_IO_MAX_IMAGE_PIXELS)') from error
         if isinstance(error, OSError) and error.errno:
-            raise BadPicture(f'cannot be read ({error.strerror})') from error
-        raise BadPicture(f'{what} ({describe(error)})' if what else describe(error)) from error
+            raise BadImage(f'cannot be read ({error.strerror})') from error
+        raise BadImage(f'{what} ({describe(error)})' if what else describe(error)) from error
 
 
 def image_dataset(config: Config) -> dict:

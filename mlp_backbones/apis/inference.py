@@ -27,17 +27,17 @@ from .config import build_model, check_device
 from .exported import ExportedModel
 from .images import (
     BROKEN,
-    BadPicture,
-    Picture,
-    find_pictures,
+    BadImage,
+    ImageFile,
+    find_images,
     image_dataset,
-    picture_suffixes,
-    read_picture,
+    image_suffixes,
+    read_image,
     skipping,
 )
 from .memory import limited_memory
 
-__all__ = ['BadPicture', 'Picture', 'Predictor', 'find_pictures', 'infer', 'picture_suffixes', 'read_picture']
+__all__ = ['BadImage', 'ImageFile', 'Predictor', 'find_images', 'image_suffixes', 'infer', 'read_image']
 TOP = 5
 
 
@@ -94,7 +94,7 @@ class Predictor:
         meta = {**getattr(DATASETS.get(type_name(dataset)), 'METAINFO', {}), **trained_on, **given}
         self.draw = Drawing(meta)
 
-    def __call__(self, image: Picture | np.ndarray, name: str) -> tuple[dict, np.ndarray, np.ndarray | None]:
+    def __call__(self, image: ImageFile | np.ndarray, name: str) -> tuple[dict, np.ndarray, np.ndarray | None]:
         """Run the network on one image.
 
         Args:
@@ -108,7 +108,7 @@ class Predictor:
 
         Raises:
             UserError: if the network gives neither instances nor a label map nor classes.
-            BadPicture: if the pipeline, the network or the drawing cannot take this image.
+            BadImage: if the pipeline, the network or the drawing cannot take this image.
         """
         with limited_memory():
             data, shown = self._prepare(image, name)
@@ -118,10 +118,10 @@ class Predictor:
             with skipping(f'{size}which cannot be drawn'):
                 return self._results(sample, shown, name)
 
-    def _prepare(self, image: Picture | np.ndarray, name: str) -> tuple[dict, np.ndarray]:
+    def _prepare(self, image: ImageFile | np.ndarray, name: str) -> tuple[dict, np.ndarray]:
         """Return the input of the network, and the loaded image to draw on."""
         data, steps, shown = dict(self.extra, img_id=0, sample_idx=0), self.steps, None
-        if isinstance(image, Picture):
+        if isinstance(image, ImageFile):
             data['img_path'] = str(image.path)
         else:
             shape = image.shape[:2]
@@ -132,12 +132,12 @@ class Predictor:
         for i, step in enumerate(steps):
             size = '' if shown is None else f'{shown.shape[1]}x{shown.shape[0]} pixels, '
             what = f'{size}{type(step).__name__} of the test pipeline fails'
-            if isinstance(image, Picture) and i == self.loader and type(step).__name__ == 'LoadImageFromFile':
+            if isinstance(image, ImageFile) and i == self.loader and type(step).__name__ == 'LoadImageFromFile':
                 what = BROKEN
             with skipping(what):
                 data = step(data)
                 if data is None:
-                    raise BadPicture(what)
+                    raise BadImage(what)
                 if shown is None and isinstance(data, dict) and 'img' in data:
                     shown = displayable(data['img'])  # steps may change the image in place
         if shown is None:
@@ -228,10 +228,10 @@ def infer(predictor: Predictor, root: Path, images: list[Path], out: Path, conso
         for path in progress.track(images, description='images'):
             try:
                 with writing(out):
-                    found, drawn, labels = predictor(read_picture(path), str(path.relative_to(root)))
+                    found, drawn, labels = predictor(read_image(path), str(path.relative_to(root)))
                     for file, data in _encode(targets[path], path, found, drawn, labels).items():
                         _write(file, data)
-            except BadPicture as error:
+            except BadImage as error:
                 skipped.append(path)
                 line = f'skipped {printable(path, 4096)}: {error}'
                 progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -279,7 +279,7 @@ def _write(target: Path, data: bytes) -> None:
             raise UserError(f'cannot write {printable(target)}: it is a link, folder, device or FIFO; remove it')
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise BadPicture('its name is too long for those of the results') from error
+            raise BadImage('its name is too long for those of the results') from error
         raise
     partial = target.with_name(f'.{target.name[:50]}.partial')
     partial.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from rich.progress import MofNCompleteColumn, Progress
 from ..drawing.legend import padded
 from ..errors import UserError, printable
 from ..files import check_target, writing
-from .images import BadPicture
+from .images import BadImage
 from .inference import Predictor
 
 
@@ -58,7 +58,7 @@ def infer_video(predictor: Predictor, source: Path, out: Path, console: Console)
                     image = frame.astype(np.float32) if loader.to_float32 else frame
                     try:
                         found, drawn, _ = predictor(image, f'{source.name}, frame {count}')
-                    except BadPicture as error:
+                    except BadImage as error:
                         raise UserError(f'{printable(source)}, frame {count}: {error}') from error
                     if writer is None:
                         size = _size(drawn, frame)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 import mlp_backbones as mb
 from mlp_backbones.analysis.similarity import check_out, compare, gram, hsic, linear_cka, load_network, parse_size
-from mlp_backbones.apis.images import find_pictures
+from mlp_backbones.apis.images import find_images
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, run
 
@@ -124,7 +124,7 @@ def pictures(tmp_path):
         top, left = generator.integers(0, 20, 2)
         image[top : top + 15, left : left + 10] = generator.integers(0, 256, 3)
         assert cv2.imwrite(str(tmp_path / 'in' / f'{i}.png'), image)
-    return find_pictures(str(tmp_path / 'in'), tmp_path / 'out')[1]
+    return find_images(str(tmp_path / 'in'), tmp_path / 'out')[1]
 
 
 def cells(path):

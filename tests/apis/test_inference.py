@@ -21,9 +21,9 @@ import mlp_backbones as mb
 from mlp_backbones.apis import load_config
 from mlp_backbones.apis.inference import (
     Predictor,
-    find_pictures,
+    find_images,
     infer,
-    read_picture,
+    read_image,
 )
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY, run
@@ -67,7 +67,7 @@ def test_instances_are_those_of_mmdet(detector, workspace):
 
     predictor, config = detector
     path = scene(workspace)
-    found, drawn, labels = predictor(read_picture(path), path.name)
+    found, drawn, labels = predictor(read_image(path), path.name)
     predictor.model.cfg = config
     wanted = inference_detector(predictor.model, str(path)).pred_instances
     assert len(found['boxes']) == len(wanted) > 0
@@ -83,7 +83,7 @@ def test_instances_are_those_of_mmdet(detector, workspace):
     json.dumps(found)
 
     predictor.score = found['scores'][2]
-    assert len(predictor(read_picture(path), 'x')[0]['boxes']) == sum(s >= predictor.score for s in found['scores'])
+    assert len(predictor(read_image(path), 'x')[0]['boxes']) == sum(s >= predictor.score for s in found['scores'])
 
 
 def test_label_maps_are_those_of_mmseg(digits_config, workspace, tmp_path):
@@ -118,7 +118,7 @@ def test_classes_are_those_of_mmpretrain(workspace, tmp_path):
     state = torch.load(path)
     state['meta'] = dict(dataset_meta=dict(classes=('cat', 'dog')))
     torch.save(state, path)
-    found, _, _ = Predictor(config, path)(read_picture(scene(workspace)), 'x')
+    found, _, _ = Predictor(config, path)(read_image(scene(workspace)), 'x')
     wanted = ImageClassificationInferencer(config, pretrained=path)(str(scene(workspace)))[0]
     assert found['labels'][0] == wanted['pred_label'] and found['classes'][0] == wanted['pred_class']
     assert found['scores'] == pytest.approx(sorted(wanted['pred_scores'].tolist(), reverse=True), abs=1e-6)
@@ -182,14 +182,14 @@ def test_every_picture_is_read_as_three_channels(kind, tmp_path):
         from PIL import Image
 
         Image.fromarray(BGR[..., ::-1]).quantize(256).save(path)
-        assert np.abs(read_picture(path).decode().astype(int) - BGR).mean() < 40
+        assert np.abs(read_image(path).decode().astype(int) - BGR).mean() < 40
     elif kind == 'turned':
         from PIL import Image
 
         exif = Image.Exif()
         exif[0x0112] = 6  # a quarter turn
         Image.fromarray(BGR[..., ::-1]).save(path, exif=exif)
-        assert np.array_equal(read_picture(path).decode(), np.rot90(BGR, -1))
+        assert np.array_equal(read_image(path).decode(), np.rot90(BGR, -1))
     else:
         grey = BGR[..., :1]
         image, wanted = {
@@ -199,7 +199,7 @@ def test_every_picture_is_read_as_three_channels(kind, tmp_path):
             'alpha': (np.concatenate([BGR, grey], -1), BGR),
         }[kind]
         assert cv2.imwrite(str(path), image)
-        assert np.array_equal(read_picture(path).decode(), np.broadcast_to(wanted, BGR.shape))
+        assert np.array_equal(read_image(path).decode(), np.broadcast_to(wanted, BGR.shape))
 
 
 def test_what_the_user_names(tmp_path):
@@ -209,7 +209,7 @@ def test_what_the_user_names(tmp_path):
         (tmp_path / name).touch()
 
     def found(source):
-        root, pictures = find_pictures(str(tmp_path / source), out)
+        root, pictures = find_images(str(tmp_path / source), out)
         return str(root.relative_to(tmp_path)), [str(path.relative_to(root)) for path in pictures]
 
     # Results of a run before are no input.
@@ -221,7 +221,7 @@ def test_what_the_user_names(tmp_path):
     with pytest.raises(UserError, match=r'void.*\.jpg'):
         found('void')
     with pytest.raises(UserError, match=f'{tmp_path}'):
-        find_pictures(str(tmp_path / 'in'), tmp_path)
+        find_images(str(tmp_path / 'in'), tmp_path)
     for nothing in ('in/*.gif', 'nowhere.png'):
         with pytest.raises(UserError, match='is no file, no folder, and no file matches it as a pattern'):
             found(nothing)
@@ -279,7 +279,7 @@ def test_predictions_are_those_of_the_test_tool_to_the_bit(kind, workspace, tmp_
     )
     assert done.returncode == 0, done.stdout
     wanted = {sample['img_path']: sample for sample in pickle.loads((tmp_path / 'out.pkl').read_bytes())}
-    root, pictures = find_pictures(str(folder), tmp_path / 'out')
+    root, pictures = find_images(str(folder), tmp_path / 'out')
     predictor = Predictor(loaded, weights, score=0)
     assert infer(predictor, root, pictures, tmp_path / 'out', Console()) == []
     assert len(pictures) == len(wanted) > 0

@@ -18,11 +18,11 @@ from mmengine.registry import MODELS, TRANSFORMS, init_default_scope
 from rich.console import Console
 
 from mlp_backbones.apis.inference import (
-    BadPicture,
+    BadImage,
     Predictor,
-    find_pictures,
+    find_images,
+    image_suffixes,
     infer,
-    picture_suffixes,
 )
 from mlp_backbones.apis.memory import available_memory
 from mlp_backbones.apis.video import infer_video
@@ -99,7 +99,7 @@ def test_pictures_are_loaded_as_the_pipeline_does(kind, tmp_path):
     (tmp_path / 'in').mkdir()
     path = tmp_path / 'in' / name
     np.save(path, image) if kind == 'own' else cv2.imwrite(str(path), image)
-    root, pictures = find_pictures(str(tmp_path / 'in'), tmp_path / 'out', picture_suffixes(config))
+    root, pictures = find_images(str(tmp_path / 'in'), tmp_path / 'out', image_suffixes(config))
     assert infer(predictor, root, pictures, tmp_path / 'out', Console()) == []
     labels = cv2.imread(str(tmp_path / 'out' / f'{name}.labels.png'), cv2.IMREAD_UNCHANGED)
 
@@ -170,9 +170,9 @@ def test_a_palette_that_is_not_one(tmp_path):
 
 def test_annotations_are_not_loaded_and_a_step_that_fails_is_named(tmp_path):
     predictor, _ = segmentor(tmp_path, more="dict(type='LoadDepthAnnotation'), dict(type='Resize', scale=(0, 0)),")
-    with pytest.raises(BadPicture, match='60x40 pixels, Resize of the test pipeline fails'):
+    with pytest.raises(BadImage, match='60x40 pixels, Resize of the test pipeline fails'):
         predictor(BGR, 'x.png')
-    with pytest.raises(BadPicture, match=r'an array of shape \(0, 4, 3\) was loaded'):
+    with pytest.raises(BadImage, match=r'an array of shape \(0, 4, 3\) was loaded'):
         predictor(BGR[:0, :4], 'x.png')
 
 
