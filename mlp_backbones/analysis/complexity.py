@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..apis.config import model_config
-from ..backbones import build_backbone, build_classifier
+from ..backbones import MLPBackbone, build_backbone, build_classifier
 from ..compat import flop_registry, require
 
 
@@ -57,7 +57,9 @@ def complexity_by_part(name: str, size: tuple[int, int] = (224, 224), classifier
 
 
 def count(model: nn.Module, size: tuple[int, int], parts: dict[str, str]) -> dict[str, Count]:
-    """Count any network that takes images ``[1, 3, H, W]``, in all and by part.
+    """Count any network that takes images ``[1, C, H, W]``, in all and by part.
+
+    C is what the backbone, or else the first convolution of the network, takes.
 
     Args:
         model: in eval mode, on any device.
@@ -73,7 +75,7 @@ def count(model: nn.Module, size: tuple[int, int], parts: dict[str, str]) -> dic
     require((2, 2), 'the count by parts')
     macs, activations = FlopCounterMode(display=False), FlopCounterMode(display=False, custom_mapping=_OUTPUTS)
     with torch.no_grad(), macs, activations:
-        model(torch.empty(1, 3, *size, device=next(model.parameters()).device))
+        model(torch.empty(1, _image_channels(model), *size, device=next(model.parameters()).device))
     root = type(model).__name__
 
     def of(module: str) -> Count:
@@ -85,6 +87,11 @@ def count(model: nn.Module, size: tuple[int, int], parts: dict[str, str]) -> dic
     total, found = of(''), {name: of(module) for module, name in parts.items()}
     rest = (getattr(total, key) - sum(getattr(part, key) for part in found.values()) for key in total.__dict__)
     return {'all': total, **found, 'rest': Count(*rest)}
+
+
+def _image_channels(model: nn.Module) -> int:
+    first = next((m for m in model.modules() if isinstance(m, (MLPBackbone, nn.Conv2d))), None)
+    return first.in_channels if first is not None else 3
 
 
 def _outputs(*args: object, out_shape: tuple[int, ...], **kwargs: object) -> int:
@@ -129,7 +136,7 @@ def model_complexity(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]
     """
     model.eval()
     with counting_on_meta() as counter:
-        features = model.extract_feat(torch.empty(1, 3, *size))
+        features = model.extract_feat(torch.empty(1, _image_channels(model), *size))
         for name in ('rpn_head', 'bbox_head', 'decode_head', 'head'):
             if getattr(model, name, None) is not None:
                 getattr(model, name)(features)

@@ -12,6 +12,7 @@ from torchvision.models import resnet50
 import mlp_backbones as mb
 from mlp_backbones.analysis.complexity import complexity_by_part, count
 from mlp_backbones.backbones import FAMILIES
+from tests.backbones.slim import slim
 
 
 def counted_by_mmengine(model, size):
@@ -38,6 +39,16 @@ def test_resnet50():
 
 
 @pytest.mark.slow
+@pytest.mark.newer
+@pytest.mark.parametrize('family', ['CycleMLP', 'RaftMLP'])
+def test_images_of_other_channels(family):
+    nets = [slim(family, in_channels=channels).eval() for channels in (3, 5)]
+    three, five = (count(net, (32, 32), {})['all'] for net in nets)
+    weights = five.parameters - three.parameters
+    # Of the stem, at 8x8 positions. RaftMLP's reads two sizes of patches by one kernel, of the larger one.
+    assert five.macs - three.macs == 64 * (weights if family == 'CycleMLP' else 2 * 8**2 * nets[0].out_channels[0])
+
+
 @pytest.mark.newer
 @pytest.mark.parametrize('family', FAMILIES)
 def test_the_smallest_variant(family):
