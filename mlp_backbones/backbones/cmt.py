@@ -169,9 +169,8 @@ class CMTStage(Stage):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.downsample(x)
-        step: Any = self.blocks[0].mixer.dilation
-        near = x[:, :, ::step, ::step] if step > 1 else x
-        return self.run(x, resize_position_bias(near, self.relative_pos, self.reduction))
+        mixer: Any = self.blocks[0].mixer
+        return self.run(x, resize_position_bias(x, self.relative_pos, self.reduction, mixer.dilation))
 
 
 @register(MODELS)

@@ -9,22 +9,23 @@ from .tensors import spatial_shape
 
 
 @fx_leaf
-def resize_position_bias(x: Tensor, bias: Tensor, reduction: int) -> Tensor:
+def resize_position_bias(x: Tensor, bias: Tensor, reduction: int, dilation: int = 1) -> Tensor:
     """Interpolate a bias for the positions of ``x`` and of the map that is ``reduction`` times coarser.
 
     Bicubic, first over the positions that ask, then over those that answer. The bias of a map of the native size stays
     as it is.
 
     Args:
-        x: ``[B, C, H, W]``, of which only the size counts.
+        x: ``[B, C, H, W]``, of which only the size counts; with a dilation larger.
         bias: ``[heads, g**2, h**2]``, for a map of ``g`` x ``g`` positions and a coarser one of ``h`` x ``h``.
         reduction: the coarser map of ``x`` has ``ceil(H / reduction)`` x ``ceil(W / reduction)`` positions.
+        dilation: H and W are the sides of the map of every ``dilation``-th row and column of ``x``. Default 1.
 
     Returns:
         ``[heads, H * W, ceil(H / reduction) * ceil(W / reduction)]``.
     """
     grid, coarse = (round(int(n) ** 0.5) for n in bias.shape[1:])
-    size = spatial_shape(x)
+    size = [(side + dilation - 1) // dilation for side in spatial_shape(x)] if dilation > 1 else spatial_shape(x)
     if not is_compiling() and all(side == grid for side in size):
         return bias
     height, width = ((side + reduction - 1) // reduction for side in size)
