@@ -64,6 +64,12 @@ LAYOUTS = [
     for layout in ('official', 'backbone', 'mmpretrain')
     if is_published(f) or layout != 'official'
 ]
+# Doors know no families: all layouts go through all doors for one of them, and for the others in turns.
+THROUGH = [
+    (*pair, door)
+    for i, pair in enumerate(LAYOUTS)
+    for door in (DOORS if pair[0] == 'CycleMLP' else [DOORS[(i + i // 3) % 3]])
+]
 
 
 def with_prefix(content: dict, prefix: str) -> dict:
@@ -79,8 +85,7 @@ def equal_body(model: nn.Module, source: nn.Module) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('door', DOORS)
-@pytest.mark.parametrize(('family', 'layout'), LAYOUTS)
+@pytest.mark.parametrize(('family', 'layout', 'door'), THROUGH)
 def test_every_layout_through_every_door(family, layout, door, logged):
     source = slim(family)
     content = convert(source.state_dict(), layout)[0]
