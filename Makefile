@@ -59,7 +59,7 @@ format: $(STAMP)  ## fix lint and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-leaderboard-digits: $(STAMP)  ## train networks of the same MACs on drawn digits, and rank them (3 to 5 hours)
+leaderboard-digits: $(STAMP)  ## train networks of the same MACs on drawn digits, and rank them (5 to 9 hours)
 	$(BIN)/python -m benchmarks compare
 	$(BIN)/python -m benchmarks.leaderboard build
 

@@ -140,8 +140,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     compare.add_argument(
         '--networks',
         type=listed(str),
-        help='names in configs/_base_/backbones/*_matched.py (cyclemlp,asmlp,hiremlp,convmlp,wavemlp,swinmlp,mlpmixer,'
-        'visionpermutator,sparsemlp,resnet,swin,poolformer)',
+        help='names in configs/_base_/backbones/*_matched.py; results of the others stay (all)',
     )
     compare.add_argument(
         '--rates',

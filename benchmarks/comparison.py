@@ -44,6 +44,15 @@ NETWORKS = (
     'mlpmixer',
     'visionpermutator',
     'sparsemlp',
+    'activemlp',
+    'msmlp',
+    'shiftvit',
+    'ramlp',
+    'raftmlp',
+    'spiralmlp',
+    'cmt',
+    'resmlp',
+    'gmlp',
     'resnet',
     'swin',
     'poolformer',
@@ -122,7 +131,8 @@ def compare(
     """Run the trainings that have no result yet, and write the results.
 
     Every network is trained with each learning rate and the first seed, then with the best rate and the other seeds.
-    Finished runs are kept; a stopped run continues from its last checkpoint, if it has one.
+    Finished runs are kept; a stopped run continues from its last checkpoint, if it has one. Results in ``out`` of
+    networks that are not asked for stay as they are.
 
     Args:
         work_dir: folder of the trainings.
@@ -135,8 +145,7 @@ def compare(
         cfg_options: ``KEY=VALUE`` for all trainings, for experiments. Default: none.
 
     Raises:
-        UserError: if a network is unknown, ``out`` holds results of others, or a training fails (the message names its
-            log).
+        UserError: if a network is unknown, or a training fails (the message names its log).
     """
     networks = networks or NETWORKS
     for name, asked, known in (('head', heads, HEADS), ('network', networks, NETWORKS)):
@@ -145,7 +154,7 @@ def compare(
                 raise UserError(f'--{name}s: {unknown(name, value, known)}')
     console = Console()
     configs = {f'{head}_{network}-matched_digits': HEADS[head] for head in heads for network in networks}
-    _refuse_to_drop(out, set(configs))
+    kept = [[result for result in results if result.config not in configs] for results in _written(out)]
     grid = [
         Run(name, metric, lr, seeds[0], tuple(cfg_options), work_dir.resolve())
         for name, metric in configs.items()
@@ -175,7 +184,7 @@ def compare(
         # The minutes stay with the single runs, which share the cores with each other.
         threads = torch.get_num_threads()
         averages.append(replace(whole, cost=costs[name], threads=threads, command='make leaderboard-digits'))
-    _write(out, averages, list(results.values()))
+    _write(out, kept[0] + averages, kept[1] + list(results.values()))
     console.print(f'results: {out}', highlight=False)
 
 
@@ -228,21 +237,18 @@ def _score(run: Run) -> float:
     return -math.inf if math.isnan(score) else score
 
 
-def _refuse_to_drop(out: Path, configs: set[str]) -> None:
+def _written(out: Path) -> tuple[list[Result], list[Result]]:
+    """Return the averages and the runs that a folder holds."""
     path = out / RUNS
-    found = {average['config'] for average in json.loads(path.read_text())['averages']} if path.is_file() else set()
-    if found - configs:
-        raise UserError(
-            f'{path} holds {min(found - configs)}, which was not requested now and would be lost: give another folder '
-            f'with --out'
-        )
+    content = json.loads(path.read_text()) if path.is_file() else dict(averages=[], runs=[])
+    averages, runs = ([Result(**result) for result in content[key]] for key in ('averages', 'runs'))
+    return averages, runs
 
 
 def _forecast(out: Path, total: int, jobs: int) -> str:
-    path = out / RUNS
-    if not path.is_file():
+    _, runs = _written(out)
+    if not runs:
         return 'the first ones will show how long they take'
-    runs = [Result(**run) for run in json.loads(path.read_text())['runs']]
     minutes = statistics.fmean(run.cost['train_minutes'] for run in runs) * total / jobs
     cpu, cores = (runs[0].machine[key] for key in ('cpu', 'cores'))
     return f'about {minutes:.0f} minutes on a machine as fast as that of the last results ({cores} cores, {cpu})'
