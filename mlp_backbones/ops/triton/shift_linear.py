@@ -1,6 +1,8 @@
 """A point-wise linear map of shifted channels: the shift happens in the loads and stores of the matrix product."""
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import triton
@@ -15,21 +17,26 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 PROGRAMS = 512
 
 
-def _tiles(*shapes: tuple[int, int, int]) -> list[triton.Config]:
-    """Tiles to choose from: (rows, columns, warps). The interpreter has one, small enough to be looped over in tests.
+def _tuned(*shapes: tuple[int, int, int], key: list[str]) -> Callable[[Any], Any]:
+    """Let Triton choose from tiles: (rows, columns, warps).
 
-    All of them sum in blocks of 32, so that the choice does not regroup a sum.
+    All of them sum in blocks of 32, so that the choice does not regroup a sum. The interpreter has one, small enough to
+    be looped over in tests, and no tuner: that of Triton 3.2 asks for a GPU, and gives the interpreter unknown names.
     """
     if INTERPRETED:
-        return [triton.Config(dict(BLOCK_M=16, BLOCK_N=16, BLOCK_K=16))]
-    return [
+        return triton.heuristics(dict.fromkeys(('BLOCK_M', 'BLOCK_N', 'BLOCK_K'), lambda arguments: 16))
+    tiles = [
         triton.Config(dict(BLOCK_M=rows, BLOCK_N=columns, BLOCK_K=32), num_warps=warps, num_stages=3)
         for rows, columns, warps in shapes
     ]
+    return triton.autotune(tiles, key=key)
 
 
-@triton.autotune(
-    _tiles((64, 64, 4), (128, 64, 4), (64, 128, 4), (128, 128, 8)),
+@_tuned(
+    (64, 64, 4),
+    (128, 64, 4),
+    (64, 128, 4),
+    (128, 128, 8),
     key=['work', 'ins', 'outs', 'from_position', 'step', 'SHIFT_STORES'],
 )
 @triton.jit(do_not_specialize=['work'])
@@ -97,8 +104,10 @@ def _product(
     tl.store(target + index, total.to(target.dtype.element_ty), in_p[:, None] & in_n[None, :])
 
 
-@triton.autotune(
-    _tiles((64, 64, 4), (128, 64, 4), (128, 128, 8)),
+@_tuned(
+    (64, 64, 4),
+    (128, 64, 4),
+    (128, 128, 8),
     key=['work', 'ins', 'outs', 'from_position', 'step'],
 )
 @triton.jit(do_not_specialize=['work'])
