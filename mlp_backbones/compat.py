@@ -13,7 +13,7 @@ from .errors import UserError
 
 TORCH = tuple(int(part) for part in torch.__version__.split('+')[0].split('.')[:2])
 # What the tests run with; other versions are allowed, and named in the log once.
-TESTED = ((2, 1), (2, 4), (2, 6), (2, 11))
+TESTED = ((2, 1), (2, 4), (2, 6), (2, 11), (2, 13))
 OLDEST = TESTED[0]
 
 # Whether mmengine's own loader reads the checkpoints of its runners. From 2.6 on, torch.load refuses the log buffers in

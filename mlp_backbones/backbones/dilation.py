@@ -22,7 +22,8 @@ def hold_stride(stages: nn.ModuleList, stride: int, output_stride: int) -> None:
         stride: that of the result of the first stage.
         output_stride: the coarsest stride that is left.
     """
-    stride //= prod(module.stride for module in stages[0].modules() if hasattr(module, 'keep_grid'))
+    transitions: Any = [module for module in stages[0].modules() if hasattr(module, 'keep_grid')]
+    stride //= prod(module.stride for module in transitions)
     dilation = 1
 
     def visit(module: Any) -> None:
