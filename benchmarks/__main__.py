@@ -66,7 +66,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     run = commands.add_parser(
         'run', help='measure', description='Measure a suite. Values of a list are separated by commas.'
     )
-    run.add_argument('--suite', choices=('ops', 'backbones', 'detectors'), default='backbones', help='(%(default)s)')
+    run.add_argument('--suite', choices=('ops', 'backbones', 'detectors', 'engines'), default='backbones', help='(%(default)s)')
     run.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='(%(default)s)')
     run.add_argument(
         '--models',
@@ -88,8 +88,14 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     run.add_argument(
         '--precision',
         dest='precisions',
-        type=listed(one_of('fp32', 'bf16')),
-        help='fp32 (default), bf16 (autocast; not for detectors) or both',
+        type=listed(one_of('fp32', 'bf16', 'int8')),
+        help='fp32 (default), bf16 (autocast; not for detectors) or both; for engines also int8 (all that each engine '
+        'has, compiled networks in fp32 only)',
+    )
+    run.add_argument(
+        '--engines',
+        type=listed(one_of('eager', 'fused', 'compiled', 'frozen', 'onnxruntime', 'openvino')),
+        help='for the suite engines, which measures inference only (all but frozen)',
     )
     run.add_argument('--modes', type=listed(one_of('infer', 'train')), default=['infer', 'train'], help='(infer,train)')
     run.add_argument('--repeats', type=whole(1), default=7, help='measurements of each contestant (%(default)s)')

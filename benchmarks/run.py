@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -17,8 +18,9 @@ from mlp_backbones.backbones.arguments import unknown
 from mlp_backbones.engine.provenance import machine, versions
 from mlp_backbones.errors import UserError
 
+from .engines import DEFAULT_ENGINES, Race
 from .measure import count, interleave, peak_memory, rates
-from .suites import DTYPES, SUITES, Contestant, Row
+from .suites import ALTERNATIVES, DTYPES, SUITES, Contestant, Row, build_network, installed_alternatives
 
 FORMAT = {'benchmark': 'mlp_backbones', 'format': 1}
 MODES = ('infer', 'train')
@@ -51,6 +53,7 @@ class Settings:
         min_time: minimum seconds of each measurement.
         threads: threads of torch; None: torch's choice.
         out: path of the results, without .json and .csv.
+        engines: keys of :data:`.engines.ENGINES`, of the suite engines.
     """
 
     suite: str
@@ -64,6 +67,7 @@ class Settings:
     min_time: float
     threads: int | None
     out: Path
+    engines: list[str] | None = None
 
 
 def run(settings: Settings) -> Path:
@@ -81,6 +85,8 @@ def run(settings: Settings) -> Path:
         if model not in suite.known:
             raise UserError(f'--models: {unknown(f"model of the suite {settings.suite}", model, suite.known)}')
     precisions = settings.precisions or list(suite.precisions[:1])
+    if settings.engines and settings.suite != 'engines':
+        raise UserError(f'--engines: the suite {settings.suite} has none; leave it out, or give --suite engines')
     for precision in precisions:
         if precision not in suite.precisions:
             raise UserError(
@@ -109,6 +115,9 @@ def run(settings: Settings) -> Path:
         'results': [],
     }
     console = Console()
+    if settings.suite == 'engines':
+        _run_engines(settings, models, sizes, batches, content, console)
+        return settings.out.with_name(settings.out.name + '.json')
     with console.status('building the contestants and measuring the rates of this machine'):
         groups = list(suite.contestants(models, settings.device))
         content['rates'] = {name: rates(settings.device, DTYPES[name]) for name in precisions}
@@ -122,6 +131,40 @@ def run(settings: Settings) -> Path:
             content['results'] = list(found.values())
             _write(settings.out, content)
     return settings.out.with_name(settings.out.name + '.json')
+
+
+def _run_engines(
+    settings: Settings,
+    models: list[str],
+    sizes: Sequence[tuple[int, int]],
+    batches: Sequence[int],
+    content: dict,
+    console: Console,
+) -> None:
+    content['left_out'] = []
+
+    def log(sentence: str) -> None:
+        if sentence not in content['left_out']:
+            content['left_out'].append(sentence)
+            console.print(sentence, highlight=False, soft_wrap=True, markup=False)
+
+    names = settings.engines or list(DEFAULT_ENGINES)
+    installed = [model for model in models if model not in ALTERNATIVES or model in installed_alternatives()]
+    for model in {*models} - {*installed}:
+        log(f'{model} is left out: {ALTERNATIVES[model]["type"].partition(".")[0]} is not installed')
+    with Race(names, settings.device, torch.get_num_threads(), log) as race:
+        for size, batch, model in product(sizes, batches, installed):
+            params = sum(p.numel() for p in build_network(model).parameters())
+            for found in race.measure(model, size, batch, settings.precisions, settings.repeats, settings.min_time):
+                row = Row('infer', found.precision, size, batch)
+                _, record = _record(row, model, found.engine, params, found.times, None, 0)
+                record |= dict(output_error=found.error, ready_after=found.seconds, open_sizes=found.open_sizes)
+                content['results'].append(record)
+                title = f'{model} {found.engine} {found.precision} {size[0]}x{size[1]} batch {batch}'
+                console.print(
+                    f'{title:<60} {record["infer_step_time"]:10.3f} ms, error {found.error:.1e}', highlight=False
+                )
+            _write(settings.out, content)
 
 
 def _measure(

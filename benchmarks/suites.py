@@ -113,16 +113,31 @@ def network_contestants(models: list[str], device: str) -> Iterator[list[Contest
     """Yield all networks in one group, so that any two compare; networks of missing libraries are left out."""
     group = []
     for model in models:
-        # Without stochastic depth, which only some families have by default.
-        versions = _versions(mb.build_backbone(model, drop_path_rate=0.0).to(device))
+        versions = _versions(build_network(model).to(device))
         for kind, net in versions.items():
             group.append(Contestant(model, kind, partial(_network_step, net), _params(net), kind == 'ours'))
-    for model, cfg in ALTERNATIVES.items():
-        if find_spec(cfg['type'].partition('.')[0]) is None:
-            continue
-        net = MODELS.build(cfg).to(device)
+    for model in installed_alternatives():
+        net = build_network(model).to(device)
         group.append(Contestant(model, 'alternative', partial(_network_step, net), _params(net), counted=True))
     yield group
+
+
+def installed_alternatives() -> list[str]:
+    return [model for model, cfg in ALTERNATIVES.items() if find_spec(cfg['type'].partition('.')[0])]
+
+
+def build_network(model: str) -> nn.Module:
+    """Build a variant or an alternative, without stochastic depth, with the same random weights every time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        if model in ALTERNATIVES:
+            return MODELS.build(ALTERNATIVES[model])
+        return mb.build_backbone(model, drop_path_rate=0.0)
+
+
+def engine_contestants(models: list[str], device: str) -> Iterator[list[Contestant]]:
+    """Yield none: :mod:`benchmarks.engines` measures in processes of their own."""
+    yield from ()
 
 
 def _versions(ours: mb.backbones.MLPBackbone) -> dict[str, nn.Module]:
@@ -319,5 +334,13 @@ SUITES = {
         batches={'cpu': (1,), 'cuda': (1,)},
         # mmcv's operators on regions do not support bfloat16.
         precisions=('fp32',),
+    ),
+    'engines': Suite(
+        engine_contestants,
+        models=(*NETWORKS[:4], *ALTERNATIVES),
+        known=(*mb.list_backbones(), *ALTERNATIVES),
+        sizes=SIZES[1:2],
+        batches={'cpu': (1,), 'cuda': (1,)},
+        precisions=('fp32', 'bf16', 'int8'),
     ),
 }
