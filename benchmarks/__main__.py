@@ -66,7 +66,9 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     run = commands.add_parser(
         'run', help='measure', description='Measure a suite. Values of a list are separated by commas.'
     )
-    run.add_argument('--suite', choices=('ops', 'backbones', 'detectors', 'engines'), default='backbones', help='(%(default)s)')
+    run.add_argument(
+        '--suite', choices=('ops', 'backbones', 'detectors', 'engines'), default='backbones', help='(%(default)s)'
+    )
     run.add_argument('--device', choices=('cpu', 'cuda'), default='cpu', help='(%(default)s)')
     run.add_argument(
         '--models',
@@ -163,6 +165,13 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
     compare.add_argument(
         '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='changes to all configs, for experiments'
     )
+    check = commands.add_parser(
+        'check',
+        help='compare ratios of times at small sizes with committed ones (a minute)',
+        description='Compare ratios of times (ours by naive and by bound, compiled by eager) with those in '
+        'benchmarks/check.json; exit code 1 if one is more than 1.15 times as large. Use an idle machine.',
+    )
+    check.add_argument('--write', action='store_true', help='write the ratios of this machine in place of comparing')
     return parser.parse_args(arguments)
 
 
@@ -177,6 +186,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from .report import report
 
             return report(**args)
+        if command == 'check':
+            from .check import check
+
+            return check(**args)
         if command == 'compare':
             from .comparison import compare
 

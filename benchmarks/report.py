@@ -12,7 +12,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from mlp_backbones.errors import UserError
 
+from . import engine_tables
 from .drawing import COLOURS, INK, STYLE, svg
+from .engine_tables import markdown_table
 from .run import FORMAT, MODES, write_csv
 
 # (mode, precision, HxW, batch size) -> (model, contestant) -> measurements
@@ -55,6 +57,15 @@ def report(result: Path, base: Path | None, tolerance: float, force: bool, out: 
     """
     content = _load(result)
     target = (out or result.parent) / result.name
+    if content['suite'] == 'engines':
+        if base:
+            raise UserError(f'{result} is of the suite engines, which has no comparison: leave the base out')
+        text = f'{_header(content)}\n{engine_tables.tables(content)}'
+        target.with_suffix('.md').write_text(text)
+        target.with_name(f'{target.stem}-fastest.md').write_text(engine_tables.fastest(content))
+        write_csv(target.with_suffix('.csv'), content)
+        print(text)
+        return 0
     rows = _rows(content)
     parts, regressions = [_header(content)], []
     if base:
@@ -178,7 +189,7 @@ def _table(rows: Rows, matmul_to_conv: float) -> str:
                     _ratio(naive, ours, 'peak_memory'),
                 ]
             )
-    return _markdown(head, lines)
+    return markdown_table(head, lines)
 
 
 def _others(rows: Rows) -> str:
@@ -188,7 +199,7 @@ def _others(rows: Rows) -> str:
         for (model, kind), found in row.items()
         if kind == 'alternative'
     ]
-    return _markdown(['other networks', 'parameters', 'size', 'batch', 'ms', 'MB'], lines) if lines else ''
+    return markdown_table(['other networks', 'parameters', 'size', 'batch', 'ms', 'MB'], lines) if lines else ''
 
 
 def _time(found: dict) -> str:
@@ -213,11 +224,6 @@ def _quotient(above: dict, below: dict, quantity: str) -> float | None:
     if above.get(quantity) is None or not below.get(quantity):
         return None
     return above[quantity] / below[quantity]
-
-
-def _markdown(head: list[str], lines: list[list[str]]) -> str:
-    rule = ['---' if i < 2 else '---:' for i in range(len(head))]
-    return ''.join(f'| {" | ".join(cells)} |\n' for cells in (head, rule, *lines))
 
 
 def _compare(content: dict, base: dict, tolerance: float, force: bool) -> tuple[str, list[str]]:
@@ -270,7 +276,7 @@ def _compare(content: dict, base: dict, tolerance: float, force: bool) -> tuple[
     }
     if changed:
         notes.append(f'\nVersions changed: {", ".join(changed.values())}.')
-    table = _markdown(['row', 'base, ms', 'now, ms', 'now ÷ base', 'now ÷ base, MB'], lines)
+    table = markdown_table(['row', 'base, ms', 'now, ms', 'now ÷ base', 'now ÷ base, MB'], lines)
     return '## Compared with the base\n\n' + '\n'.join(notes) + '\n\n' + table, regressions
 
 

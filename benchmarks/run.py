@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import metadata
 from itertools import product
 from pathlib import Path
 
@@ -142,6 +143,7 @@ def _run_engines(
     console: Console,
 ) -> None:
     content['left_out'] = []
+    content['versions'] |= {name: _version(name) for name in ('onnxruntime', 'openvino')}
 
     def log(sentence: str) -> None:
         if sentence not in content['left_out']:
@@ -165,6 +167,13 @@ def _run_engines(
                     f'{title:<60} {record["infer_step_time"]:10.3f} ms, error {found.error:.1e}', highlight=False
                 )
             _write(settings.out, content)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _measure(

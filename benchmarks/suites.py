@@ -113,12 +113,12 @@ def network_contestants(models: list[str], device: str) -> Iterator[list[Contest
     """Yield all networks in one group, so that any two compare; networks of missing libraries are left out."""
     group = []
     for model in models:
-        versions = _versions(build_network(model).to(device))
+        versions = network_versions(build_network(model).to(device))
         for kind, net in versions.items():
-            group.append(Contestant(model, kind, partial(_network_step, net), _params(net), kind == 'ours'))
+            group.append(Contestant(model, kind, partial(network_step, net), _params(net), kind == 'ours'))
     for model in installed_alternatives():
         net = build_network(model).to(device)
-        group.append(Contestant(model, 'alternative', partial(_network_step, net), _params(net), counted=True))
+        group.append(Contestant(model, 'alternative', partial(network_step, net), _params(net), counted=True))
     yield group
 
 
@@ -140,13 +140,15 @@ def engine_contestants(models: list[str], device: str) -> Iterator[list[Contesta
     yield from ()
 
 
-def _versions(ours: mb.backbones.MLPBackbone) -> dict[str, nn.Module]:
+def network_versions(ours: mb.backbones.MLPBackbone) -> dict[str, nn.Module]:
+    """Return ours, fused, naive and, where there is one, the bound, with the same weights."""
     versions = {'ours': ours, 'ours_fused': copy.deepcopy(ours).fuse(), 'naive': naive(ours)}
     still = bound(ours)
     return versions if still is None else {**versions, 'bound': still}
 
 
-def _network_step(net: nn.Module, row: Row, device: str) -> Step:
+def network_step(net: nn.Module, row: Row, device: str) -> Step:
+    """Return the call to measure: the outputs of a network, or a training step."""
     if device == 'meta':
         net = copy.deepcopy(net).to(device)
     net.train(row.mode == 'train')
@@ -254,7 +256,7 @@ def detector_contestants(models: list[str], device: str) -> Iterator[list[Contes
         config = load_config('cyclemlp_maskrcnn_coco', CONFIGS).model
         config.neck.in_channels = list(net.out_channels)
         detector = _detector(config)
-        for kind, backbone in _versions(net).items():
+        for kind, backbone in network_versions(net).items():
             if kind != 'bound':
                 whole = copy.deepcopy(detector)
                 whole.backbone = backbone
