@@ -27,6 +27,7 @@ INSIDE = {
     ('ops/norm.py', 'mlp_backbones.ops.triton'),  # Triton is optional
     ('ops/shift.py', 'mlp_backbones.ops.triton'),
     ('__init__.py', 'mlp_backbones.apis.swap'),  # `import mlp_backbones` takes torch and mmengine only
+    ('apis/export.py', 'mlp_backbones.apis.opsets'),  # onnx is optional
     ('apis/prepare.py', 'mlp_backbones.datasets'),  # scikit-learn is optional
 }
 

@@ -4,6 +4,7 @@
 import argparse
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import mlp_backbones as mb
 from mlp_backbones.apis import load_config
@@ -34,11 +35,18 @@ def parse_args() -> argparse.Namespace:
         'images that are normalised)',
     )
     parser.add_argument('--argmax', action='store_true', help='labels of a segmentor in place of logits')
-    parser.add_argument('--opset', type=int, help='version of ONNX operators, for *.onnx (default: 18)')
+    parser.add_argument('--opset', type=int, help='version of ONNX operators, for *.onnx: 11 or newer (default: 18)')
+    parser.add_argument(
+        '--int8',
+        metavar='FOLDER',
+        help='compute in int8, calibrated on the images of this folder (some hundred, like those to come)',
+    )
     return parser.parse_args()
 
 
 def of_variant(args: argparse.Namespace) -> WholeGraph:
+    if args.int8:
+        raise UserError(f'--int8: {args.model} has no pipeline to load images; name a config, with --backbone for this')
     for option in ('backbone', 'argmax', 'normalize'):
         if getattr(args, option):
             raise UserError(f'--{option}: {args.model} is a backbone by itself; leave it out, or name a config')
@@ -71,10 +79,31 @@ def of_config(args: argparse.Namespace) -> WholeGraph:
     return RawGraph(graph, model.data_preprocessor, args.normalize) if args.normalize else graph
 
 
+def write_int8(graph: WholeGraph, args: argparse.Namespace) -> int:
+    """Export in float32, with the trials of that, then quantise; return the number of images."""
+    from mlp_backbones.apis.quantize import calibration_inputs, quantise_graph  # late: it needs mmcv
+
+    if args.dst.suffix != '.onnx':
+        raise UserError(f'--int8: {args.dst} must end in .onnx')
+    config = load_config(args.model, CONFIGS)
+    inputs = list(calibration_inputs(config, build_model(config), graph, args.int8))
+    with TemporaryDirectory() as folder:
+        whole = Path(folder) / 'float32.onnx'
+        export_graph(graph, whole, tuple(args.size), not args.static, args.opset)
+        quantise_graph(whole, args.dst, inputs)
+    return len(inputs)
+
+
 def main() -> None:
     args = parse_args()
     try:
         graph = of_variant(args) if args.model in mb.list_backbones() else of_config(args)
+        if args.int8:
+            count = write_int8(graph, args)
+            print(
+                f'{args.dst}: written in int8, calibrated on {count} images; tools/test.py --engine gives its metrics'
+            )
+            return
         error = export_graph(graph, args.dst, tuple(args.size), not args.static, args.opset)
     except (UserError, CheckpointError) as error:
         sys.exit(f'error: {error}')

@@ -97,8 +97,8 @@ def export_graph(
         path: the file; its suffix chooses the format.
         size: (H, W) of the example, in pixels. Default (224, 224).
         dynamic: leave batch, H and W open; else all but the batch are fixed. Default True.
-        opset: version of ONNX's operators, at least 18 (of which all are standard ones); None for ``.pt2``. Default
-            None: 18 for ``.onnx``.
+        opset: version of ONNX's operators, at least 11 (of which all are standard ones); None for ``.pt2``. Default
+            None: 18 for ``.onnx``. Below 18 :func:`.lower_opset` rewrites the graph.
 
     Returns:
         The largest difference to the model among the trials, relative to the largest value of that output.
@@ -115,8 +115,8 @@ def export_graph(
     if opset is not None and path.suffix == '.pt2':
         raise UserError(f'opset={opset}: {path} will hold no operators of ONNX; leave it out, or write .onnx')
     opset = 18 if opset is None else opset
-    if opset < 18:
-        raise UserError(f'opset={opset} is too old: the exporter of torch writes opset 18 and newer')
+    if opset < 11:
+        raise UserError(f'opset={opset} is too old: graphs are written in opset 11 and newer')
     require((2, 6), 'export')
     graph = (model if isinstance(model, WholeGraph) else PlainGraph(model)).eval()
     remedy = '; try --static' if dynamic else ''
@@ -150,12 +150,19 @@ def _written(graph: WholeGraph, suffix: str, size: tuple[int, int], dynamic: boo
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             if suffix == '.onnx':
-                options = dict(opset_version=opset, dynamic_shapes=(free,), dynamo=True, verbose=False)
+                options = dict(opset_version=max(opset, 18), dynamic_shapes=(free,), dynamo=True, verbose=False)
                 names = dict(input_names=[graph.input_name], output_names=graph.output_names)
                 program = torch.onnx.export(model, (example,), **names, **options)
-                written.write(program.model_proto.SerializeToString())
+                proto = program.model_proto
+                if opset < 18:
+                    from .opsets import lower_opset  # late: it needs onnx
+
+                    proto = lower_opset(proto, opset)
+                written.write(proto.SerializeToString())
             else:
                 torch.export.save(torch.export.export(model, (example,), dynamic_shapes=(free,)), written)
+    except UserError:
+        raise
     except Exception as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         reason = printable(re.sub(r'\x1b\[\d+m', '', lines[0]))

@@ -45,15 +45,7 @@ class ExportedModel:
 
     def test_step(self, data: dict) -> list[BaseDataElement]:
         """Predict on a batch of one, as the model's own method does."""
-        raw = data['inputs'][0]
-        data = self.model.data_preprocessor(data, False)
-        sample = data['data_samples'][0]
-        if self.input_name == 'images':
-            # The graph of a detector pads by itself, after it took the size to which boxes are clipped.
-            height, width = sample.img_shape[:2] if 'boxes' in self.output_names else data['inputs'].shape[2:]
-            x = data['inputs'][:, :, :height, :width].numpy()
-        else:
-            x = raw[None].numpy() if self.input_name == 'bgr' else raw.flip(0)[None].numpy()
+        x, sample = graph_input(self.model, self.input_name, data, pads='boxes' in self.output_names)
         outputs = {name: torch.from_numpy(y) for name, y in zip(self.output_names, self.run(x), strict=True)}
         if 'boxes' in outputs:
             sample.pred_instances = self._instances(outputs, sample.metainfo)
@@ -81,6 +73,24 @@ class ExportedModel:
         return PixelData(
             data=maps.argmax(0, keepdim=True) if len(maps) > 1 else (maps.sigmoid() > head.threshold).long()
         )
+
+
+def graph_input(model: nn.Module, name: str, data: dict, pads: bool) -> tuple[np.ndarray, BaseDataElement]:
+    """Return the input of a graph for a batch of one, and its data sample.
+
+    Args:
+        model: whose ``data_preprocessor`` normalises.
+        name: of the graph's input: 'images', 'bgr' or 'rgb'.
+        data: what the test pipeline gives, as a batch of one.
+        pads: whether the graph pads by itself, after it took the size to which boxes are clipped.
+    """
+    raw = data['inputs'][0]
+    data = model.data_preprocessor(data, False)
+    sample = data['data_samples'][0]
+    if name == 'images':
+        height, width = sample.img_shape[:2] if pads else data['inputs'].shape[2:]
+        return data['inputs'][:, :, :height, :width].numpy(), sample
+    return raw[None].numpy() if name == 'bgr' else raw.flip(0)[None].numpy(), sample
 
 
 def _load(engine: str, path: Path) -> tuple[str, tuple[str, ...], Callable[[np.ndarray], list[np.ndarray]]]:

@@ -81,7 +81,7 @@ class Predictor:
             model.to(device)
         model.eval()
         self.model = ExportedModel(model, *exported) if exported else model
-        self.steps = _steps(dataset.pipeline)
+        self.steps = pipeline_steps(dataset.pipeline)
         # The leading step loads, where none is named so.
         names = [type(step).__name__ for step in self.steps]
         self.loader = next((i for i, name in enumerate(names) if name.startswith('LoadImage')), 0)
@@ -196,7 +196,7 @@ class Predictor:
         return dict(labels=labels.tolist(), classes=classes, scores=scores.tolist())
 
 
-def _steps(pipeline: list[dict]) -> list[Callable[[dict], dict | None]]:
+def pipeline_steps(pipeline: list[dict]) -> list[Callable[[dict], dict | None]]:
     """Build the steps of a test pipeline for local files without annotations."""
     # The files of the data set may lie in other storage.
     storage = ('backend_args', 'file_client_args')

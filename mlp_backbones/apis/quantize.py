@@ -5,9 +5,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from torch import nn
 
 from ..errors import UserError, describe
 from ..files import atomic_file, check_target, writing
+from .export import WholeGraph
+from .exported import graph_input
+from .images import BadPicture, find_pictures, image_dataset, picture_suffixes, read_picture
+from .inference import pipeline_steps
 
 # What has products; norms, sums and NMS stay in float32.
 QUANTISED = ('Conv', 'MatMul', 'Gemm')
@@ -16,9 +24,9 @@ QUANTISED = ('Conv', 'MatMul', 'Gemm')
 def quantise_graph(source: Path, path: Path, batches: Iterable[np.ndarray]) -> None:
     """Write a file whose matrix products and convolutions with weights compute in int8.
 
-    Weights have a scale per output channel, activations one for the whole tensor, from their least and largest values on
-    the calibration images. The file holds ``QuantizeLinear`` and ``DequantizeLinear`` of ONNX's standard operators, which
-    onnxruntime and OpenVINO both run in int8.
+    Weights have a scale per output channel, activations one for the whole tensor, from their least and largest values
+    on the calibration images. The file holds ``QuantizeLinear`` and ``DequantizeLinear`` of ONNX's standard operators,
+    which onnxruntime and OpenVINO both run in int8.
 
     Args:
         source: a file in float32 that :func:`.export_graph` wrote, ``.onnx``.
@@ -67,6 +75,31 @@ def quantise_graph(source: Path, path: Path, batches: Iterable[np.ndarray]) -> N
             raise UserError(f'{path} was not written: onnxruntime cannot quantise {source} ({reason})') from error
         with writing(path), atomic_file(path) as aside:
             aside.write_bytes(written.read_bytes())
+
+
+def calibration_inputs(config: Config, model: nn.Module, graph: WholeGraph, folder: str) -> Iterator[np.ndarray]:
+    """Yield the inputs of a graph for the images of a folder, as the config's test pipeline prepares them.
+
+    Args:
+        config: of the model.
+        model: whose ``data_preprocessor`` normalises.
+        graph: what is exported of it.
+        folder: a folder of images, or a file, or a pattern.
+
+    Raises:
+        UserError: if there is no image, or one cannot be read.
+    """
+    dataset = image_dataset(config)
+    pipeline = Compose(pipeline_steps(dataset.pipeline))
+    pads = 'boxes' in (graph.output_names or ())
+    _, images = find_pictures(folder, Path(folder) / 'none', picture_suffixes(config))
+    extra = dict(reduce_zero_label=bool(dataset.get('reduce_zero_label')), seg_fields=[], img_id=0, sample_idx=0)
+    for path in images:
+        try:
+            data = pipeline(dict(extra, img_path=str(read_picture(path).path)))
+        except BadPicture as error:
+            raise UserError(f'{path} cannot calibrate: {error}') from error
+        yield graph_input(model, graph.input_name, pseudo_collate([data]), pads)[0]
 
 
 def _input_name(source: Path) -> str:
