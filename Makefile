@@ -7,7 +7,7 @@ STAMP := $(VENV)/.stamp
 CONFIG := configs/cyclemlp_maskrcnn_digits.py
 WORK := work_dirs/demo
 
-.PHONY: help setup demo test test-fast test-openmmlab test-browser docs docs-fast leaderboard-digits lint format clean
+.PHONY: help setup demo test test-fast test-openmmlab test-browser bench-check gpu-check docs docs-fast leaderboard-digits lint format clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 20
@@ -43,6 +43,12 @@ test-openmmlab: $(OPENMMLAB)/.stamp  ## test with the original OpenMMLab line an
 test-browser: $(STAMP)  ## test the leaderboard page in Chromium (as root, installs Debian's chromium if it is missing)
 	@bash requirements/chromium.sh
 	$(PYTEST) -m browser
+
+bench-check: $(STAMP)  ## compare ratios of times with committed ones (a minute on an idle machine)
+	$(BIN)/python -m benchmarks check
+
+gpu-check: $(STAMP)  ## check everything on a GPU, and write one report; without a GPU, list the steps
+	$(BIN)/python -m benchmarks.gpu_check
 
 docs: $(STAMP)  ## build the documentation site, gallery included, in docs/_build/html (2 minutes)
 	$(BIN)/python docs/build.py

@@ -20,6 +20,10 @@ from yapf.yapflib import yapf_api
 from tests.data import recipe
 
 ROOT = Path(__file__).parents[1]
+# `make gpu-check` runs the tests of networks and operators on a GPU; all tensors are made there.
+DEVICE = os.environ.get('MLP_BACKBONES_TEST_DEVICE', 'cpu')
+if DEVICE != 'cpu':
+    torch.set_default_device(DEVICE)
 
 
 def format_once() -> None:

@@ -87,8 +87,8 @@ class _Lowering:
         """What an input holds, which the older form has as an attribute."""
         if name not in self.constants:
             raise UserError(
-                f'the graph cannot be written in opset {self.opset}: {node.op_type} takes an input that is computed, and '
-                'takes only constants there'
+                f'the graph cannot be written in opset {self.opset}: {node.op_type} has a computed input where only '
+                'constants are possible'
             )
         return numpy_helper.to_array(self.constants[name])
 

@@ -15,6 +15,7 @@ from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.layers import DropPath
 from mlp_backbones.ops import use_backend
 from tests.backbones.slim import OUT_INDICES, loss_of, slim
+from tests.conftest import DEVICE
 
 pytestmark = pytest.mark.parametrize('family', FAMILIES)
 
@@ -239,7 +240,7 @@ def test_autocast_leaves_float64_alone(family):
     net = slim(family).double().eval()
     x = image(2, 3, 40, 33, dtype=torch.float64)
     expected = net(x)
-    with torch.autocast('cpu', dtype=torch.bfloat16):
+    with torch.autocast(DEVICE, dtype=torch.bfloat16):
         assert all(map(torch.equal, net(x), expected))
 
 
@@ -251,7 +252,7 @@ def test_autocast_trains_close_to_float32(family, dtype):
     torch.manual_seed(1)
     expected = net(x)
     torch.manual_seed(1)
-    with torch.autocast('cpu', dtype=dtype):
+    with torch.autocast(DEVICE, dtype=dtype):
         outputs = net(x)
     for a, b in zip(outputs, expected, strict=True):
         # A vector that two experts fit alike may go to the other one.
