@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
-from mlp_backbones.backbones import ConvMLP, MLPBackbone, MLPMixer, WaveMLP
+from mlp_backbones.backbones import FAMILIES, ConvMLP, MLPBackbone
 from mlp_backbones.backbones.asmlp import AxialShiftMixer
 from mlp_backbones.backbones.cyclemlp import CycleMixer
 from mlp_backbones.backbones.hiremlp import HireMixer
@@ -24,6 +24,11 @@ from mlp_backbones.backbones.visionpermutator import PermuteMixer
 from mlp_backbones.backbones.wavemlp import WaveMixer
 from mlp_backbones.layers import LayerNorm2d
 from mlp_backbones.ops import use_backend
+
+from .naive_successors import MIXERS, naive_forward, still_forward
+
+# RaMLP and RaftMLP do rearrange tokens, RaMLP those of a dilated grid and RaftMLP rows and columns.
+WITHOUT_BOUND = ('CMT', 'ConvMLP', 'GMLP', 'MLPMixer', 'RaMLP', 'RaftMLP', 'ResMLP', 'SparseMLP', 'WaveMLP')
 
 
 class Rearrangement(NamedTuple):
@@ -173,7 +178,9 @@ def naive(net: MLPBackbone) -> MLPBackbone:
 
     CycleMLP, AS-MLP, Hire-MLP, Swin-MLP and Vision Permutator get :data:`NAIVE` operators; ConvMLP, which rearranges no
     tokens, runs with each channel's positions side by side in memory (NCHW). Sparse-MLP sends every token to all
-    experts, Wave-MLP adds waves by grouped convolutions. MLP-Mixer has no other form.
+    experts, Wave-MLP adds waves by grouped convolutions. ActiveMLP and SpiralMLP use deformable convolution, MS-MLP
+    rolls groups of channels, ShiftViT fills a map of zeros. CMT, gMLP, MLP-Mixer, RaftMLP, RaMLP and ResMLP have no
+    other form.
     """
     net = _rewritten(net, NAIVE)
     net.forward = partial(_plain_forward, net)
@@ -190,9 +197,9 @@ def naive(net: MLPBackbone) -> MLPBackbone:
 def bound(net: MLPBackbone) -> MLPBackbone | None:
     """A copy of a backbone that does all but the token rearrangement, with the same parameters and MACs.
 
-    Its numbers are others. None for families without such a rearrangement.
+    Its numbers are others. None for families without such a rearrangement, or whose bound is not written.
     """
-    return None if isinstance(net, (ConvMLP, MLPMixer, WaveMLP)) else _rewritten(net, NOTHING)
+    return None if isinstance(net, tuple(FAMILIES[name] for name in WITHOUT_BOUND)) else _rewritten(net, NOTHING)
 
 
 def _rewritten(net: MLPBackbone, ops: Rearrangement) -> MLPBackbone:
@@ -210,6 +217,8 @@ def _rewritten(net: MLPBackbone, ops: Rearrangement) -> MLPBackbone:
             module.mix = partial(_permute_mixer, module, ops)
         elif isinstance(module, WaveMixer):
             module.forward = partial(_wave_mixer, module)
+        elif isinstance(module, MIXERS):
+            module.forward = still_forward(module) if ops is NOTHING else naive_forward(module)
         elif isinstance(module, Experts):
             module._chosen_experts = partial(_all_experts, module)
     return net

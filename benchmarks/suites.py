@@ -40,6 +40,8 @@ ALTERNATIVES = {
 NETWORKS = (
     *('cyclemlp_b1', 'asmlp_tiny', 'hiremlp_tiny', 'convmlp_s'),
     *('wavemlp_t', 'swinmlp_tiny_c12', 'visionpermutator_s7', 'mlpmixer_s16', 'sparsemlp_s'),
+    *('activemlp_tiny', 'cmt_xs', 'gmlp_s16', 'msmlp_tiny', 'raftmlp_s', 'ramlp_tiny', 'resmlp_s12'),
+    *('shiftvit_t_light', 'spiralmlp_b1'),
 )
 OPERATORS = ('cycle_linear', 'axial_shift', 'regions')
 
