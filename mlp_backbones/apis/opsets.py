@@ -107,6 +107,9 @@ def _attributes(node: NodeProto) -> dict:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
+# Rules: a replacement, whose nodes are lowered in turn, or None where the node fits already.
+
+
 def _axes_as_attribute(graph: _Lowering, node: NodeProto) -> list[NodeProto] | None:
     attributes = _attributes(node)
     does_nothing = attributes.pop('noop_with_empty_axes', None)
@@ -229,10 +232,50 @@ def _tensor_value(graph: _Lowering, node: NodeProto) -> list[NodeProto] | None:
 
 
 def _as_floats(graph: _Lowering, node: NodeProto) -> list[NodeProto] | None:
-    """Pow takes two inputs of one type before opset 12, and Clip floating point numbers only."""
-    if all(graph.is_float(name) for name in node.input if name):
+    """Pow and Clip take floating point numbers only before opset 12."""
+    return None if all(graph.is_float(name) for name in node.input if name) else _refused(graph, node)
+
+
+def _without_batch(graph: _Lowering, node: NodeProto) -> list[NodeProto] | None:
+    if not node.attribute:
         return None
-    raise UserError(f'the graph cannot be written in opset {graph.opset}: {node.op_type} takes whole numbers')
+    if _attributes(node).get('batch_dims', 0):
+        return _refused(graph, node)
+    return [graph.node('GatherND', node.input, node.output[0])]
+
+
+def _product(graph: _Lowering, node: NodeProto) -> list[NodeProto]:
+    """Write an Einsum of two tensors that sums over one letter as one MatMul; all other letters but two are a batch."""
+    terms, wanted = _attributes(node)['equation'].decode().replace(' ', '').split('->')
+    first, *others = terms.split(',')
+    summed = {*first} - {*wanted}
+    if len(others) != 1 or len(summed) != 1 or {*others[0]} - {*wanted} != summed or '.' in terms:
+        return _refused(graph, node)
+    rows = [letter for letter in first if letter in wanted and letter not in others[0]][-1:]
+    columns = [letter for letter in others[0] if letter in wanted and letter not in first][-1:]
+    batch = [letter for letter in wanted if letter not in (*rows, *columns)]
+    nodes: list[NodeProto] = []
+
+    def arranged(name: str, letters: str, axes: list[str]) -> str:
+        """Order the axes of a tensor, with those that it lacks of size 1."""
+        kept = [letter for letter in axes if letter in letters]
+        nodes.append(graph.node('Transpose', [name], perm=[letters.index(letter) for letter in kept]))
+        lacking = [i for i, letter in enumerate(axes) if letter not in letters]
+        if lacking:
+            nodes.append(graph.node('Unsqueeze', [nodes[-1].output[0], graph.constant(lacking)]))
+        return nodes[-1].output[0]
+
+    inner, row, column = [*summed], rows or ['row'], columns or ['column']
+    left = arranged(node.input[0], first, [*batch, *row, *inner])
+    right = arranged(node.input[1], others[0], [*batch, *inner, *column])
+    nodes.append(graph.node('MatMul', [left, right]))
+    found = [*batch, *row, *column]
+    single = [i for i, letter in enumerate(found) if letter not in wanted]
+    if single:
+        nodes.append(graph.node('Squeeze', [nodes[-1].output[0], graph.constant(single)]))
+        found = [letter for letter in found if letter in wanted]
+    order = [found.index(letter) for letter in wanted]
+    return [*nodes, graph.node('Transpose', nodes[-1].output, node.output[0], perm=order)]
 
 
 def _refused(graph: _Lowering, node: NodeProto) -> list[NodeProto]:
@@ -264,6 +307,8 @@ RULES: dict[str, tuple[tuple[int, Rule], ...]] = {
     'GreaterOrEqual': ((12, _negated('Less')),),
     'LessOrEqual': ((12, _negated('Greater')),),
     'ArgMax': ((12, _without('select_last_index')),),
+    'Einsum': ((12, _product),),
+    'GatherND': ((12, _without_batch),),
     'Pow': ((12, _as_floats),),
     'Clip': ((12, _as_floats),),
 }

@@ -47,6 +47,8 @@ def test_a_detector(digits_config, workspace, tmp_path, run_here):
     assert len(wanted['labels']) == 20 and wanted['labels'] == got['labels'] and wanted['masks'] == got['masks']
     torch.testing.assert_close(torch.tensor(got['boxes']), torch.tensor(wanted['boxes']), rtol=0, atol=1e-3)
     torch.testing.assert_close(torch.tensor(got['scores']), torch.tensor(wanted['scores']), rtol=0, atol=1e-5)
+    done = run_here(ROOT / 'tools' / 'test.py', path, '--engine', 'onnxruntime', file, cwd=workspace)
+    assert done.returncode == 0 and 'coco/segm_mAP' in done.stdout, done.stdout
 
 
 @pytest.mark.newer  # the older line has no onnxruntime
