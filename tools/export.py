@@ -85,6 +85,8 @@ def write_int8(graph: WholeGraph, args: argparse.Namespace) -> int:
 
     if args.dst.suffix != '.onnx':
         raise UserError(f'--int8: {args.dst} must end in .onnx')
+    if args.opset is not None and args.opset < 13:
+        raise UserError(f'--opset {args.opset}: int8 needs 13 or newer')
     config = load_config(args.model, CONFIGS)
     inputs = list(calibration_inputs(config, build_model(config), graph, args.int8))
     with TemporaryDirectory() as folder:

@@ -34,7 +34,8 @@ def quantise_graph(source: Path, path: Path, batches: Iterable[np.ndarray]) -> N
         batches: inputs of the graph, such as float32 ``[1, 3, H, W]``, of images like those to come.
 
     Raises:
-        UserError: if onnxruntime is not installed, there are no images, or the file cannot be quantised.
+        UserError: if onnxruntime is not installed, there are no images, or the file cannot be quantised, or its opset
+            is older than 13, which has no scale per channel.
     """
     check_target(path)
     try:
@@ -106,6 +107,10 @@ def _input_name(source: Path) -> str:
     import onnx
 
     try:
-        return onnx.load(source, load_external_data=False).graph.input[0].name
+        model = onnx.load(source, load_external_data=False)
+        name, opset = model.graph.input[0].name, model.opset_import[0].version
     except Exception as error:
         raise UserError(f'{source} cannot be read as ONNX ({describe(error)})') from error
+    if opset < 13:
+        raise UserError(f'{source} is of opset {opset}, and int8 needs 13 or newer: export it anew')
+    return name
