@@ -45,17 +45,17 @@ def test_a_second_measurement_excuses_a_ratio(tmp_path):
 
 @pytest.mark.slow
 def test_engines_give_the_numbers_of_the_eager_network(tmp_path):
-    options = '--models convmlp_xs --sizes 64x64 --repeats 2 --min-time 0 --threads 1 --engines eager,fused,onnxruntime'
+    options = '--models convmlp_s --sizes 64x64 --repeats 2 --min-time 0 --threads 1'
+    options += ' --engines eager,fused,onnxruntime --precision fp32,int8'
     assert main(['run', '--suite', 'engines', *options.split(), '--out', str(tmp_path / 'a')]) == 0
     content = json.loads((tmp_path / 'a.json').read_text())
     (rows,) = grouped(content).values()
     assert not content['left_out'] and list(rows) == [
-        *(('eager', 'fp32'), ('eager', 'bf16'), ('fused', 'fp32'), ('fused', 'bf16')),
-        *(('onnxruntime', 'fp32'), ('onnxruntime', 'int8')),
+        *(('eager', 'fp32'), ('fused', 'fp32'), ('onnxruntime', 'fp32'), ('onnxruntime', 'int8')),
     ]
     for (_, precision), row in rows.items():
         assert len(row['infer_step_times']) == 2 and min(row['infer_step_times']) > 0
-        low, high = dict(fp32=(0, 1e-4), bf16=(1e-4, 0.05), int8=(1e-3, 0.3))[precision]
+        low, high = dict(fp32=(0, 1e-4), int8=(1e-3, 0.3))[precision]
         assert low <= row['output_error'] < high
     assert main(['report', str(tmp_path / 'a.json')]) == 0
     assert fastest(content) == (tmp_path / 'a-fastest.md').read_text()
