@@ -50,7 +50,7 @@ class Job:
 
 
 def _torch_run(job: Job, images: Tensor, prepare: Callable[[nn.Module], nn.Module]) -> Run:
-    net = prepare(build_network(job.model).eval()).to(job.device)
+    net = prepare(build_network(job.model)).to(job.device)
 
     def run() -> tuple[Tensor, ...]:
         with torch.inference_mode(), job.row.autocast(job.device):
@@ -300,7 +300,7 @@ class Race:
     def _prepare(
         self, model: str, size: tuple[int, int], batch: int, chosen: dict[str, list[str]], folder: Path
     ) -> dict[tuple[str, str], Found]:
-        net = build_network(model).eval()
+        net = build_network(model)
         images = torch.rand(batch, 3, *size, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             torch.save((images, tuple(net(images))), folder / 'reference.pt')

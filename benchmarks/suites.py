@@ -129,12 +129,13 @@ def installed_alternatives() -> list[str]:
 
 
 def build_network(model: str) -> nn.Module:
-    """Build a variant or an alternative, without stochastic depth, with the same random weights every time."""
+    """Build a variant or an alternative, in eval mode, without stochastic depth, with the same random weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        if model in ALTERNATIVES:
-            return MODELS.build(ALTERNATIVES[model])
-        return mb.build_backbone(model, drop_path_rate=0.0)
+        is_ours = model not in ALTERNATIVES
+        net = mb.build_backbone(model, drop_path_rate=0.0) if is_ours else MODELS.build(ALTERNATIVES[model])
+    net.eval()  # mmdet's returns None
+    return net
 
 
 def engine_contestants(models: list[str], device: str) -> Iterator[list[Contestant]]:
