@@ -5,8 +5,8 @@ from collections.abc import Callable
 LEGEND = """\
 Times are medians over the rounds, in ms for the whole batch. The error is the largest over the outputs of
 |found - wanted| / |wanted|, beside the eager network in fp32, of random weights and images of noise. onnxruntime and
-OpenVINO run the file that `tools/export.py` writes, after `fuse()`; a star marks a file for images of this size only.
-int8 is onnxruntime's static quantisation, in OpenVINO too. A compiled network is one after `fuse()`; frozen is
+OpenVINO run the file that `tools/export.py` writes, after `fuse()`; a star marks a file for one image of this size
+only. int8 is onnxruntime's static quantisation, in OpenVINO too. A compiled network is one after `fuse()`; frozen is
 compiled with inductor's `freezing` and in channels_last.
 """
 EXACT = 1e-3  # errors below come from the order of sums in fp32

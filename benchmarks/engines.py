@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
-from mlp_backbones.apis.export import export_graph
+from mlp_backbones.apis.export import PlainGraph, export_graph
 from mlp_backbones.apis.quantize import quantise_graph
 from mlp_backbones.errors import UserError, describe
 
@@ -150,6 +150,12 @@ ENGINES = {
     ),
 }
 DEFAULT_ENGINES = ('eager', 'fused', 'compiled', 'onnxruntime', 'openvino')
+
+
+class OneImage(PlainGraph):
+    """A network that fixes the batch in its graph, as mmdet's Swin Transformer does."""
+
+    one_image = True
 
 
 class Worker:
@@ -351,8 +357,8 @@ class Race:
         try:
             export_graph(net, graphs['fp32'], size)
         except UserError as error:
-            self.log(f'{model} is exported for images of {size[0]}x{size[1]} only: {error}')
-            export_graph(net, graphs['fp32'], size, dynamic=False)
+            self.log(f'{model} is exported for one image of {size[0]}x{size[1]} only: {error}')
+            export_graph(OneImage(net), graphs['fp32'], size, dynamic=False)
             is_open = False
         if wants_int8:
             graphs['int8'] = folder / 'int8.onnx'
