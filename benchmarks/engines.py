@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
 from mlp_backbones.apis.export import PlainGraph, export_graph
-from mlp_backbones.apis.quantize import quantise_graph
+from mlp_backbones.apis.quantize import quantize_graph
 from mlp_backbones.errors import UserError, describe
 
 from .suites import ALTERNATIVES, Row, build_network
@@ -364,5 +364,5 @@ class Race:
             graphs['int8'] = folder / 'int8.onnx'
             generator = torch.Generator().manual_seed(1)
             batches = (torch.rand(1, 3, *size, generator=generator).numpy() for _ in range(CALIBRATION))
-            quantise_graph(graphs['fp32'], graphs['int8'], batches)
+            quantize_graph(graphs['fp32'], graphs['int8'], batches)
         return graphs, is_open

@@ -81,7 +81,7 @@ def of_config(args: argparse.Namespace) -> WholeGraph:
 
 def write_int8(graph: WholeGraph, args: argparse.Namespace) -> int:
     """Export in float32, with the trials of that, then quantise; return the number of images."""
-    from mlp_backbones.apis.quantize import calibration_inputs, quantise_graph  # late: it needs mmcv
+    from mlp_backbones.apis.quantize import calibration_inputs, quantize_graph  # late: it needs mmcv
 
     if args.dst.suffix != '.onnx':
         raise UserError(f'--int8: {args.dst} must end in .onnx')
@@ -92,7 +92,7 @@ def write_int8(graph: WholeGraph, args: argparse.Namespace) -> int:
     with TemporaryDirectory() as folder:
         whole = Path(folder) / 'float32.onnx'
         export_graph(graph, whole, tuple(args.size), not args.static, args.opset)
-        quantise_graph(whole, args.dst, inputs)
+        quantize_graph(whole, args.dst, inputs)
     return len(inputs)
 
 

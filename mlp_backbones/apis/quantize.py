@@ -18,10 +18,10 @@ from .images import BadImage, find_images, image_dataset, image_suffixes, read_i
 from .inference import pipeline_steps
 
 # What has products; norms, sums and NMS stay in float32.
-QUANTISED = ('Conv', 'MatMul', 'Gemm')
+QUANTIZED = ('Conv', 'MatMul', 'Gemm')
 
 
-def quantise_graph(source: Path, path: Path, batches: Iterable[np.ndarray]) -> None:
+def quantize_graph(source: Path, path: Path, batches: Iterable[np.ndarray]) -> None:
     """Write a file whose matrix products and convolutions with weights compute in int8.
 
     Weights have a scale per output channel, activations one for the whole tensor, from their least and largest values
@@ -62,7 +62,7 @@ def quantise_graph(source: Path, path: Path, batches: Iterable[np.ndarray]) -> N
                 written,
                 reader,
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=[*QUANTISED],
+                op_types_to_quantize=[*QUANTIZED],
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,

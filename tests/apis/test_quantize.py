@@ -11,7 +11,7 @@ from torch import nn
 from mlp_backbones.apis.config import build_model
 from mlp_backbones.apis.export import PlainGraph, RawGraph, export_graph
 from mlp_backbones.apis.opsets import lower_opset
-from mlp_backbones.apis.quantize import calibration_inputs, quantise_graph
+from mlp_backbones.apis.quantize import calibration_inputs, quantize_graph
 from mlp_backbones.errors import UserError
 
 pytestmark = pytest.mark.newer  # the older line has no onnxruntime
@@ -27,7 +27,7 @@ def test_products_compute_in_int8(tmp_path):
     whole, small = tmp_path / 'whole.onnx', tmp_path / 'small.onnx'
     export_graph(net, whole, (16, 24), opset=13)
     sizes = [(1, 3, 16, 24), (1, 3, 31, 20)]
-    quantise_graph(
+    quantize_graph(
         whole, small, (np.random.default_rng(i).standard_normal(size, np.float32) for i, size in enumerate(sizes))
     )
     x = np.random.default_rng(9).standard_normal((2, 3, 40, 33), np.float32)
@@ -36,7 +36,7 @@ def test_products_compute_in_int8(tmp_path):
     model = onnx.load(small)
     assert {tensor.data_type for tensor in model.graph.initializer if len(tensor.dims) == 4} == {TensorProto.INT8}
     with pytest.raises(UserError, match='there are no calibration images'):
-        quantise_graph(whole, tmp_path / 'none.onnx', [])
+        quantize_graph(whole, tmp_path / 'none.onnx', [])
     assert not (tmp_path / 'none.onnx').exists()
 
 
