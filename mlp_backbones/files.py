@@ -1,5 +1,6 @@
 """Write files and folders whole or not at all."""
 
+import argparse
 import errno
 import fcntl
 import os
@@ -93,6 +94,25 @@ def check_target(target: str | Path, is_folder: bool = False) -> Path:
         except (FileExistsError, NotADirectoryError) as error:
             fault = f'{printable(error.filename)} is not a folder'
     raise UserError(f'cannot write {printable(target)}: {fault}')
+
+
+def add_force_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the flag without which :func:`check_output` refuses to replace a file."""
+    parser.add_argument('--force', action='store_true', help='replace a file of that name')
+
+
+def check_output(target: str | Path, force: bool) -> Path:
+    """Check, before the work begins, a file that a user names as output; no folder is created.
+
+    Raises:
+        UserError: if it is a regular file and ``force`` is not set, or no file can have its name.
+    """
+    path = Path(target)
+    if fault := _fault(path, is_folder=False):
+        raise UserError(f'cannot write {printable(path)}: {fault}')
+    if path.exists() and not force:
+        raise UserError(f'{printable(path)} exists: name another file, or add --force to replace it')
+    return path
 
 
 def _fault(target: Path, is_folder: bool) -> str:

@@ -5,11 +5,12 @@ import stat
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from mlp_backbones.errors import UserError
-from mlp_backbones.files import atomic_file, atomic_folder, write_text
+from mlp_backbones.files import atomic_file, atomic_folder, check_output, write_text
 from tests.conftest import ROOT
 
 # Without torch, which takes seconds.
@@ -159,20 +160,30 @@ def test_files_of_the_user_are_no_leftovers(tmp_path):
 TOOLS = [
     ('convert_checkpoint.py', ['{weights}', '{target}.pth'], '.pth'),
     ('export.py', ['convmlp_s', '{target}.onnx'], '.onnx'),
-    ('export.py', ['convmlp_s', '{target}.pt2'], '.pt2'),
+    ('new_config.py', ['cyclemlp_upernet_digits', '--data', 'data', '-o', '{target}.py'], '.py'),
     ('test.py', ['cyclemlp_maskrcnn_digits', '{weights}', '--out', '{target}.pkl'], '.pkl'),
 ]
 
 
 @pytest.mark.parametrize(('tool', 'arguments', 'suffix'), TOOLS)
-def test_no_tool_replaces_what_is_no_file(tmp_path, run_here, tool, arguments, suffix):
-    for kind in ('fifo', 'link'):
+def test_no_tool_replaces_a_file_or_what_is_no_file(tmp_path, run_here, tool, arguments, suffix):
+    make = dict(fifo=os.mkfifo, link=lambda path: path.symlink_to(tmp_path / 'nowhere'), file=Path.touch)
+    for kind, sentence in dict(fifo='it is a', link='it is a link', file='--force').items():
         target = tmp_path / f'{kind}{suffix}'
-        os.mkfifo(target) if kind == 'fifo' else target.symlink_to(tmp_path / 'nowhere')
+        make[kind](target)
         given = [part.format(weights=tmp_path / 'x.pth', target=tmp_path / kind) for part in arguments]
         done = run_here(ROOT / 'tools' / tool, *given, cwd=tmp_path)
-        assert done.returncode == 1 and f'{kind}{suffix}: it is a' in done.stdout, done.stdout
+        assert done.returncode == 1 and target.name in done.stdout, done.stdout
+        assert sentence in done.stdout
         assert len(done.stdout.strip().splitlines()) == 1
-        assert target.is_fifo() if kind == 'fifo' else target.is_symlink()
+        assert target.is_fifo() if kind == 'fifo' else target.is_symlink() == (kind == 'link')
         target.unlink()
     assert names(tmp_path) == []
+
+
+def test_force_replaces_only_a_regular_file(tmp_path):
+    (tmp_path / 'x').touch()
+    assert check_output(tmp_path / 'x', force=True) == tmp_path / 'x'
+    with pytest.raises(UserError):
+        check_output(tmp_path, force=True)
+    assert not check_output(tmp_path / 'gone' / 'x', force=False).parent.exists()

@@ -11,7 +11,7 @@ import torch
 from mlp_backbones.checkpoints import CheckpointError, convert, inspect, publish, read_checkpoint
 from mlp_backbones.checkpoints.state_dict import list_names
 from mlp_backbones.errors import UserError
-from mlp_backbones.files import atomic_file, check_target
+from mlp_backbones.files import add_force_argument, atomic_file, check_output
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,6 +32,7 @@ def parse_args() -> argparse.Namespace:
         action='store_true',
         help='keep a training checkpoint as it is without what only training needs; its hash is added to the name DST',
     )
+    add_force_argument(parser)
     args = parser.parse_args()
     if not args.inspect and args.dst is None:
         parser.error('DST is missing: name the file to write, or use --inspect')
@@ -46,7 +47,7 @@ def main() -> None:
     args = parse_args()
     try:
         if not args.inspect:
-            check_target(args.dst)
+            check_output(args.dst, args.force or args.publish)  # --publish writes another name
         content = read_checkpoint(args.src)
         if args.inspect:
             for fact, value in inspect(content, args.prefix):

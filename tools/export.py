@@ -12,6 +12,7 @@ from mlp_backbones.apis.config import build_model
 from mlp_backbones.apis.export import PlainGraph, RawGraph, WholeGraph, export_graph
 from mlp_backbones.checkpoints import CheckpointError, load_published, load_trained
 from mlp_backbones.errors import UserError
+from mlp_backbones.files import add_force_argument, check_output
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
@@ -41,6 +42,7 @@ def parse_args() -> argparse.Namespace:
         metavar='FOLDER',
         help='compute in int8, calibrated on the images of this folder (some hundred, like those to come)',
     )
+    add_force_argument(parser)
     return parser.parse_args()
 
 
@@ -99,6 +101,7 @@ def write_int8(graph: WholeGraph, args: argparse.Namespace) -> int:
 def main() -> None:
     args = parse_args()
     try:
+        check_output(args.dst, args.force)
         graph = of_variant(args) if args.model in mb.list_backbones() else of_config(args)
         if args.int8:
             count = write_int8(graph, args)

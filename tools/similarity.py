@@ -13,6 +13,7 @@ from mlp_backbones.analysis.similarity import check_out, compare, load_network, 
 from mlp_backbones.apis.images import find_images
 from mlp_backbones.checkpoints import CheckpointError
 from mlp_backbones.errors import UserError
+from mlp_backbones.files import add_force_argument
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
@@ -37,6 +38,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', type=Path, default=Path('similarity'), help='OUT.png and OUT.csv (default: similarity)'
     )
+    add_force_argument(parser)
     parser.add_argument('--batch-size', type=int, default=16, metavar='N', help='at least 4 (default: 16)')
     parser.add_argument('--seed', type=int, default=0, help='of random weights and of the batches (default: 0)')
     parser.add_argument('--device', default='cpu', help='such as cuda (default: cpu)')
@@ -54,7 +56,7 @@ def main() -> None:
             raise UserError(
                 f'--checkpoints got {len(checkpoints)}, expected {len(args.networks)}: give one for each network'
             )
-        check_out(args.out, args.pictures)
+        check_out(args.out, args.pictures, args.force)
         _, pictures = find_images(args.pictures, args.out)
         torch.manual_seed(args.seed)
         networks = [

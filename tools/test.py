@@ -16,7 +16,7 @@ from mlp_backbones.checkpoints import CheckpointError, load_trained
 from mlp_backbones.engine import TerminalRunner
 from mlp_backbones.engine.hooks.result import write_test_result
 from mlp_backbones.errors import UserError
-from mlp_backbones.files import check_target
+from mlp_backbones.files import add_force_argument, check_output
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
@@ -33,6 +33,7 @@ def parse_args() -> argparse.Namespace:
     )
     add_arguments(parser)
     parser.add_argument('--out', metavar='FILE.pkl', help='save the predictions')
+    add_force_argument(parser)
     parser.add_argument('--show-dir', metavar='DIR', help='save images of the predictions beside the truth')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation: multi-scale and flip')
     parser.add_argument(
@@ -53,7 +54,7 @@ def main() -> None:
     args = parse_args()
     try:
         if args.out:
-            check_target(args.out)
+            check_output(args.out, args.force)
         config = load_config(args.config, CONFIGS, args.cfg_options)
         options = {field.name: getattr(args, field.name) for field in fields(TestOptions)}
         prepare_test(config, TestOptions(**options))

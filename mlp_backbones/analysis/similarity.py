@@ -5,7 +5,6 @@ quotient of its means over minibatches, arXiv 2010.15327.
 """
 
 import csv
-import os
 import random
 import re
 import textwrap
@@ -27,7 +26,7 @@ from ..backbones import MLPBackbone, build_backbone, list_backbones
 from ..backbones.arguments import unknown
 from ..checkpoints import load_published, load_trained
 from ..errors import UserError
-from ..files import atomic_file, writing
+from ..files import atomic_file, check_output, writing
 
 SMALLEST_BATCH = 4  # HSIC_1 divides by n - 3
 IMAGENET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
@@ -218,15 +217,14 @@ def compare(
     return layers, linear_cka(total)
 
 
-def check_out(out: Path, source: str) -> None:
-    """Make the folder that ``out`` lies in.
+def check_out(out: Path, source: str, force: bool = False) -> None:
+    """Check the files that :func:`write` makes, before the work begins.
 
     Raises:
-        UserError: if results would overwrite a file or lie among the images, or cannot be written.
+        UserError: if one exists and ``force`` is not set, would lie among the images, or cannot be written.
     """
     for path in _targets(out):
-        if os.path.lexists(path):
-            raise UserError(f'{path} exists: give another --out, or remove it')
+        check_output(path, force)
     if Path(source).is_dir() and Path(source).resolve() in out.resolve().parents:
         raise UserError(f'{out} lies in {source}, and would be one of the images next time: give an --out elsewhere')
     with writing(out.parent):

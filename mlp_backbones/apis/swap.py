@@ -18,7 +18,7 @@ from ..checkpoints import CheckpointError
 from ..checkpoints.weights import IMAGENET_MEAN, IMAGENET_STD, Weights
 from ..engine.nodes import dicts, type_name
 from ..errors import UserError, printable
-from ..files import write_text
+from ..files import add_force_argument, check_output, write_text
 from ..recipes import recipes_folder
 from .config import import_libraries, library, load_config
 from .edits import Edits, Place, plain
@@ -380,6 +380,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--recipe', choices=RECIPES, default='keep', help='whose optimizer (default: keep)')
     parser.add_argument('-o', '--output', type=Path, help='file to write (default: NAME_BACKBONE.py in this folder)')
+    add_force_argument(parser)
     parser.add_argument(
         '--no-dry-run', action='store_true', help='write it without a training step and a prediction on the CPU'
     )
@@ -388,15 +389,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Swap, print what changes, and write the new config."""
+    path, _ = find_config(args.config, recipes_folder() / 'configs')
+    output = args.output or Path(f'{path.stem}_{args.backbone}.py')
+    if output.resolve() == path.resolve():
+        raise UserError(f'{printable(output)} is the old config, from which the new one inherits: give another -o')
+    check_output(output, args.force)
     try:
         result = swap_backbone(args.config, args.backbone, args.weights, args.recipe, not args.no_dry_run)
     except CheckpointError as error:
         raise UserError(str(error)) from error
-    output = args.output or Path(f'{result.path.stem}_{args.backbone}.py')
-    if args.output is None and output.exists():
-        raise UserError(f'{printable(output)} exists: name the file to write with -o')
-    if output.resolve() == result.path.resolve():
-        raise UserError(f'{printable(output)} is the old config, from which the new one inherits: give another -o')
     write_text(output, result.text(output.parent))
     print(result.edits.diff())
     for note in result.notes:

@@ -184,7 +184,7 @@ def test_two_variants_with_their_files(pictures, tmp_path, run_here):
     before = (tmp_path / 'new/similarity.csv').read_bytes()
     done = run_here(TOOL, 'in', 'convmlp_s', '--out', 'new/similarity', cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stdout == 'error: new/similarity.png exists: give another --out, or remove it\n'
+    assert done.stdout == 'error: new/similarity.png exists: name another file, or add --force to replace it\n'
     assert (tmp_path / 'new/similarity.csv').read_bytes() == before
 
 
@@ -244,11 +244,11 @@ def test_where_results_may_lie(pictures, tmp_path):
         check_out(folder / 'deep' / 'x', str(folder))
     with pytest.raises(UserError, match=r'cannot write .*1\.png .*: .*give a folder that you may write to'):
         check_out(pictures[1] / 'x', str(folder / '*.png'))
-    with pytest.raises(UserError, match=r'1\.png exists: give another --out, or remove it'):
+    with pytest.raises(UserError, match=r'1\.png exists: name another file, or add --force'):
         check_out(folder / '1', str(folder / '*.png'))
     assert sorted(folder.iterdir()) == pictures
     (tmp_path / 'link.csv').symlink_to(tmp_path / 'nowhere')
-    with pytest.raises(UserError, match=r'link\.csv exists'):
+    with pytest.raises(UserError, match=r'link\.csv: it is a link'):
         check_out(tmp_path / 'link', str(folder))
     check_out(tmp_path / 'a' / 'b' / 'x', str(folder))
     assert (tmp_path / 'a' / 'b').is_dir()

@@ -367,7 +367,7 @@ def test_command_writes_a_config_that_it_has_tried(run_here, tmp_path):
     assert config.optim_wrapper.optimizer.lr == 1e-4  # 2e-4 for 32 images
     assert '+ model.neck.in_channels = [64, 128, 320, 512]' in done.stdout
     again = run_here(*command, cwd=tmp_path)
-    assert again.returncode == 1
+    assert again.returncode == 1 and '--force' in again.stdout
     refused = run_here(*command[:3], 'vgg11_8xb32_in1k', 'cyclemlp_b1', '-o', 'refused.py', cwd=tmp_path)
     assert refused.returncode == 1
     assert [*tmp_path.iterdir()] == [path]
