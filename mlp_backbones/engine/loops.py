@@ -36,26 +36,50 @@ class ResumableLoop:
 
     def position(self, meta: dict) -> dict:
         """Return the state that a checkpoint with this ``meta`` needs beside epoch and iteration."""
-        return dict(batches=self.batches, processes=get_world_size())
+        loader, processes = self.dataloader, get_world_size()
+        size = getattr(loader if loader.batch_sampler is None else loader.batch_sampler, 'batch_size', None)
+        images = None if isinstance(loader.dataset, IterableDataset) else len(loader.dataset)
+        return dict(batches=self.batches, processes=processes, images=images, total=size and size * processes)
 
     def go_on(self, checkpoint: dict, random_state: dict | None) -> None:
         """Take over the position of a checkpoint.
 
+        Another number of processes goes on where the images of an iteration are as many in all as before: rank ``r`` of
+        ``n`` takes every ``n``-th image of one order, so that each iteration has the images of an uninterrupted run.
+
         Raises:
-            UserError: if the batch size, the data or the number of processes differ.
+            UserError: if the data or the images of an iteration differ, or the number of processes does and the
+                checkpoint does not tell how many images an iteration had.
         """
         meta = checkpoint['meta']
         position = checkpoint.get('position', {})
+        now = ResumableLoop.position(self, meta)
         # mmengine's own loop saves at the end of an epoch, and does not note how many batches that is.
         batches = position.get('batches') or checkpoint.get('batches') or meta['iter'] // max(meta['epoch'], 1)
-        now = dict(batches=self.batches, processes=get_world_size())
-        before = dict(batches=batches if self._has_epochs or position else self.batches, processes=now['processes'])
+        before = dict(now, batches=batches if self._has_epochs or position else self.batches)
         before.update({key: position[key] for key in now if key in position})
-        if before != now:
+        total, processes = position.get('total'), now['processes']
+        same = {**now}
+        if total and processes != before['processes']:
+            same['processes'] = before['processes']
+            if not self._has_epochs:
+                # An endless sampler has the length of the data set in each process.
+                same['batches'] = before['batches']
+        if same != before:
+            if total and total % processes:
+                advice = f'a number of processes that divides {total}'
+            elif total and total != now['total']:
+                advice = f'train_dataloader.batch_size={total // processes}'
+            else:
+                advice = 'the batch size, data and number of processes of before'
             raise UserError(
-                f'cannot go on: {before["batches"]} batches an epoch in {before["processes"]} process(es) were trained '
-                f'before, and there are {now["batches"]} in {now["processes"]} now; resume with the batch size, data '
-                f'and number of processes of before'
+                f'cannot go on: before there were {_tell(before)}, and now {_tell(now)}; resume with {advice}'
+            )
+        if processes != before['processes']:
+            self.runner.logger.info(
+                f'{before["processes"]} processes trained before, and {processes} do now: an iteration has the same '
+                f'{total} images, unless the batch sampler sorts them within each process; from here on random numbers '
+                f'are others'
             )
         self.random = random_state
         # Checkpoints of others do not note it; those from the end of a training were saved before its validation.
@@ -65,7 +89,8 @@ class ResumableLoop:
         runner, loader = self.runner, self.dataloader
         apart = runner._randomness_cfg.get('diff_rank_seed', False)
         seed = (runner.seed - apart * get_rank()) % 2**64  # mmengine adds the rank, which meets that of a later epoch
-        seed_all(seed, part, get_rank() if apart else 0)
+        self.key = seed, part, get_rank() if apart else 0
+        seed_all(*self.key)
         # A key of another length is another stream. Workers of different processes always draw differently.
         loader.worker_init_fn = partial(_init_worker, init=self.init_worker, key=(seed, part, get_rank()))
         # Workers that outlive an epoch would go on with what they drew and cached in it.
@@ -76,13 +101,17 @@ class ResumableLoop:
         if done:
             self.runner.logger.info(f'passing over the {done} batches that were trained before')
             if self.random is None:
-                self.runner.logger.warning('the checkpoint holds no random state: from now on random numbers differ')
+                self.runner.logger.warning(
+                    'the checkpoint holds no random state of this process: random numbers differ'
+                )
         number = -1
         for number, batch in enumerate(batches):
             if number >= done:
                 yield number, batch
             elif number == done - 1 and self.random:
                 set_random_state(self.random)
+            elif number == done - 1:
+                seed_all(*self.key, 0, done)  # not the numbers that the first batches of the part had
         if number + 1 < done:
             raise UserError(
                 f'cannot go on: {done} batches were trained before, and the data loader gives {number + 1} now; '
@@ -246,6 +275,14 @@ class ResumableIterLoop(ResumableLoop, IterBasedTrainLoop):
         names = ('num_workers', 'collate_fn', 'pin_memory', 'timeout', 'worker_init_fn', 'multiprocessing_context')
         options = {name: getattr(loader, name) for name in (*names, 'prefetch_factor')}
         return DataLoader(loader.dataset, **how, **options)
+
+
+def _tell(position: dict) -> str:
+    images = 'an unknown number' if position['images'] is None else position['images']
+    return (
+        f'{position["batches"]} batches an epoch of {images} images, {position["total"] or "an unknown number"} in an '
+        f'iteration, in {position["processes"]} process(es)'
+    )
 
 
 def seed_all(*key: int) -> None:

@@ -57,9 +57,9 @@ def few(command: str) -> str:
 
 
 def start(command: str, cwd: Path) -> subprocess.Popen:
-    script, *arguments = shlex.split(few(command))
+    script, *arguments = shlex.split(few(command).removeprefix('python '))
     return subprocess.Popen(
-        [ROOT / script, *arguments],
+        [*([sys.executable] if script.endswith('.py') else []), ROOT / script, *arguments],
         cwd=cwd,
         env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'PYTHON': sys.executable},
         stdout=subprocess.PIPE,
@@ -184,6 +184,41 @@ def test_a_killed_process_and_a_stopped_job_are_resumed(folder):
     for rank in (0, 1):
         whole, broken = (records(folder / name, rank)[-8:] for name in ('two', 'broken'))
         np.testing.assert_array_equal(broken, whole)
+
+
+def test_another_number_of_processes_goes_on_with_the_curve_of_one(folder):
+    """From two processes to one and back, each in the middle of an epoch; the total batch stays."""
+    single = SINGLE.replace('dir single', 'dir changed')
+    resumed = RESUME.replace('dir two', 'dir changed')
+    parts = [
+        (resumed.replace('--resume ', ''), 'Epoch(train) [1][3/8]'),
+        (f'{single} --resume', 'Epoch(train) [2][3/8]'),
+    ]
+    for command, line in parts:
+        job = start(command, folder)
+        output = wait_for(job, line)
+        job.send_signal(signal.SIGTERM)
+        output += finish(job, 1 if 'dist' in command else 130)
+    assert output.count('2 processes trained before, and 1 do now') == 1
+    checkpoint = read_checkpoint(folder / 'changed/interrupted.pth')
+    assert 11 <= checkpoint['meta']['iter'] < 16 and len(checkpoint['processes']) == 1
+    refused = finish(start(resumed.replace('batch_size=6', 'batch_size=3'), folder), 1)
+    assert 'resume with train_dataloader.batch_size=2' in refused
+    finish(start(resumed, folder))
+
+    curves = [{int(n): loss for n, loss, _ in records(folder / 'changed', rank)} for rank in (0, 1)]
+    found = [np.mean([curve[n] for curve in curves if n in curve]) for n in range(1, 17)]
+    assert len(curves[0]) == 16 > len(curves[1]) >= 4
+    np.testing.assert_allclose(found, records(folder / 'single', 0)[:, 1], rtol=1e-5)
+    ends = [torch.load(folder / run / 'epoch_2.pth', weights_only=False) for run in ('single', 'changed')]
+    for key in ('param_schedulers', 'message_hub'):
+        assert key in ends[0]
+    assert ends[1]['param_schedulers'] == ends[0]['param_schedulers']
+    assert ends[1]['meta']['iter'] == 16 and ends[1]['meta']['epoch'] == 2
+    for name, weights in ends[0]['state_dict'].items():
+        torch.testing.assert_close(ends[1]['state_dict'][name], weights, rtol=1e-3, atol=1e-4)
+    for number, state in ends[0]['optimizer']['state'].items():
+        torch.testing.assert_close(ends[1]['optimizer']['state'][number], state, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.newer  # torch 2.1 has FSDP only for GPUs

@@ -202,6 +202,26 @@ def test_a_stop_changes_nothing(tmp_path, monkeypatch, loop, data, workers, accu
     assert_same(found, whole)
 
 
+def test_gradients_of_two_processes_go_on_in_one_as_their_mean(tmp_path):
+    """What one process had, split unevenly into two; the random numbers from there on are others."""
+    options = dict(accumulate=4, checkpoint=dict(interval=9))
+    train(tmp_path, ('after_train_iter', 10, ask), **options)
+    path = tmp_path / 'interrupted.pth'
+    checkpoint = torch.load(path, weights_only=False)
+    (state,) = checkpoint['processes']
+    gradients = state['gradients'][0]
+    checkpoint['processes'] = [dict(state, gradients=[[s * g for g in gradients]]) for s in (0.5, 1.5)]
+    checkpoint['position'].update(processes=2)
+    torch.save(checkpoint, path)
+    found = []
+    look = Event('before_train', 10, lambda runner: found.extend(p.grad.clone() for p in runner.model.parameters()))
+    losses, _ = train(tmp_path, resume=True, hooks=[look], **options)
+    assert losses[0][0] == 10 and len(losses) == 8
+    assert len(found) == len(gradients) and all(g.abs().max() > 0 for g in gradients)
+    for gradient, expected in zip(found, gradients, strict=True):
+        torch.testing.assert_close(gradient, expected)
+
+
 @pytest.mark.parametrize(
     ('loop', 'data', 'point', 'at', 'act'),
     [

@@ -150,10 +150,15 @@ class InterruptHook(Hook):
         for name, values in state.get('attributes', {}).items():
             for key, value in values.items() if name in found else ():
                 setattr(found[name], key, value)
-        for wrapper, gradients in zip(optim_wrappers(runner), state.get('gradients', []), strict=False):
-            for parameter, gradient in zip(parameters(wrapper), gradients, strict=False):
-                parameter.grad = None if gradient is None else gradient.to(parameter.device)
-            if gradients:
+        # Each process adds up gradients of its own, which their last step averages: any number can begin with the mean.
+        parts = [state] if len(states) == get_world_size() else states
+        for wrapper, *gradients in zip(
+            optim_wrappers(runner), *(part.get('gradients', []) for part in parts), strict=False
+        ):
+            for parameter, *each in zip(parameters(wrapper), *gradients, strict=False):
+                held = [gradient.to(parameter.device) for gradient in each if gradient is not None]
+                parameter.grad = sum(held) / len(parts) if held else None
+            if gradients and all(gradients):
                 runner.logger.info('the accumulated gradients of the checkpoint are taken over')
         self.counts = state.get('counts', [])
         hooks = hooks_with_state(runner)
@@ -162,7 +167,7 @@ class InterruptHook(Hook):
                 load_hook(hooks[name], saved)
         loop = runner.train_loop
         if isinstance(loop, ResumableLoop):
-            loop.go_on(checkpoint, state.get('random'))
+            loop.go_on(checkpoint, state.get('random') if len(states) == get_world_size() else None)
         else:
             runner.logger.warning(
                 f'{type(loop).__name__} does not restore random numbers: augmentations will differ from those of an '
