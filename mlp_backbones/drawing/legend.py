@@ -27,14 +27,14 @@ def padded(picture: np.ndarray, width: int, height: int) -> np.ndarray:
 def heading(text: str, width: int, size: int, is_bold: bool = True) -> np.ndarray:
     """A line of text on paper of a width."""
     image, pen = canvas(padded(np.empty((0, 0, 3), np.uint8), width, round(1.9 * size)))
-    letters = font(size, is_bold)
+    letters = font(size, is_bold, text)
     pen.text((size // 2, 0.95 * size), shortened(text, width - size, letters), fill=INK, font=letters, anchor='lm')
     return np.array(image)
 
 
 def legend(names: Sequence[str], ends: Sequence[str], colours: Sequence[Colour], width: int, size: int) -> np.ndarray:
     """Swatches and names with their ends, such as a share, in columns on paper of a width."""
-    letters, row = font(size), round(1.7 * size)
+    letters, row = font(size, text=''.join([*names, *ends])), round(1.7 * size)
     tail = max(map(letters.getlength, ends), default=0)
     wanted = min(max(map(letters.getlength, names), default=0), LONGEST * size) + tail + 3 * size
     columns = max(1, int((width - size // 2) // wanted))
@@ -56,7 +56,7 @@ def ranking(names: Sequence[str], shares: Sequence[float], colours: Sequence[Col
     Returns:
         ``[H, width, 3]`` uint8.
     """
-    letters, row = font(size), round(1.7 * size)
+    letters, row = font(size, text=''.join([*names, '%'])), round(1.7 * size)
     image, pen = canvas(padded(np.empty((0, 0, 3), np.uint8), width, len(names) * row + size))
     number = round(letters.getlength('100 %'))
     longest = max((letters.getlength(name) for name in names), default=0)

@@ -72,7 +72,7 @@ def draw_plates(
     image, pen = canvas(rgb)
     for box, name, end, colour in zip(boxes, names, ends, colours, strict=True):
         for size in (full, max(8, round(0.75 * full))):
-            letters, pad = font(size, True), max(1, size // 4)
+            letters, pad = font(size, True, name + end), max(1, size // 4)
             line = shortened(f'{shortened(name, LONGEST * size, letters)}{end}', width - 2 * pad, letters)
             extent = (round(letters.getlength(line)) + 2 * pad + 1, round(1.25 * size) + pad)
             place = places.take(box, extent) if line else None

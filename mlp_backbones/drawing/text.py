@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from logging import WARNING
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..errors import UserError, describe, printable
 
 Colour = tuple[int, int, int]
 PAPER, INK, FAINT = (255, 255, 255), (28, 28, 32), (222, 222, 228)
+_told: set[str] = set()  # a character that no font has, once it was logged
 _GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 # From OKLab to linear sRGB: B. Ottosson, "A perceptual color space for image processing" (2020).
 _LMS = np.array([[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.2914855480]])
@@ -77,13 +79,67 @@ def contrasting(colour: Sequence[int]) -> Colour:
     return (0, 0, 0) if (luminance + 0.05) ** 2 > 1.05 * 0.05 else (255, 255, 255)
 
 
+def font(size: int, is_bold: bool = False, text: str = '') -> ImageFont.FreeTypeFont:
+    """Return DejaVu Sans, which comes with matplotlib, or the font of the machine that lacks least of a text.
+
+    Args:
+        size: in pixels.
+        is_bold: the bold one. Default False.
+        text: to be written. Characters that no font has are drawn as boxes, which is logged once. Default '': any of
+            Europe's alphabets.
+    """
+    return _load(_file(frozenset(c for c in text if c.isprintable()), is_bold), size)
+
+
 @lru_cache
-def font(size: int, is_bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib, in pixels."""
+def _load(path: Path, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size)
+
+
+@lru_cache(maxsize=1024)
+def _file(characters: frozenset[str], is_bold: bool) -> Path:
     import matplotlib  # takes half a second, and only drawing needs it
 
-    name = 'DejaVuSans-Bold.ttf' if is_bold else 'DejaVuSans.ttf'
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), 'fonts', 'ttf', name), size)
+    own = Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans-Bold.ttf' if is_bold else 'DejaVuSans.ttf')
+    if not _lacking(own, characters):
+        return own
+    from matplotlib.font_manager import fontManager
+
+    # The list of matplotlib is of the day when it was first used.
+    paths = {*map(Path, _system_fonts()), *(Path(entry.fname) for entry in fontManager.ttflist)}
+    others = sorted(paths, key=lambda path: (('bold' in path.stem.lower()) != is_bold, path.name, path))
+    best = min([own, *others], key=lambda path: len(_lacking(path, characters)))
+    missing = _lacking(best, characters)
+    if missing and not _told:
+        character = min(missing)
+        _told.add(character)
+        print_log(
+            f'no font of this machine has {character!r} (U+{ord(character):04X}): such characters are drawn as boxes; '
+            f'install a font of their script, such as Noto Sans CJK',
+            'current',
+            level=WARNING,
+        )
+    return best
+
+
+@lru_cache
+def _system_fonts() -> list[str]:
+    from matplotlib.font_manager import findSystemFonts
+
+    return findSystemFonts()
+
+
+def _lacking(path: Path, characters: frozenset[str]) -> frozenset[str]:
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        letters = FT2Font(str(path))
+    except (OSError, RuntimeError):
+        return characters
+    # Pillow takes no colour bitmaps of other sizes than theirs, and the Last Resort has a box for each script.
+    if not letters.scalable or letters.family_name.replace(' ', '').startswith('LastResort'):
+        return characters
+    return frozenset(c for c in characters if not letters.get_char_index(ord(c)))
 
 
 def text_size(width: int, height: int) -> int:

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from matplotlib.font_manager import fontManager
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from mlp_backbones.drawing import Drawing, contact_sheet, displayable, pair
@@ -11,6 +14,32 @@ from mlp_backbones.drawing.sample import boxes_of
 from mlp_backbones.drawing.text import PAPER, class_colours, contrasting, font, percent, shortened, text_size
 from mlp_backbones.engine.hooks.contact_sheet import f1, mean_iou
 from mlp_backbones.errors import UserError
+
+
+def test_names_in_another_script_are_drawn_with_a_font_that_has_them(tmp_path):
+    """A font of the machine whose glyph of the class is a block; before there is one, it is a box."""
+    builder = FontBuilder(1000)
+    pen = TTGlyphPen(None)
+    for step, point in enumerate([(0, 0), (0, 900), (900, 900), (900, 0)]):
+        (pen.lineTo if step else pen.moveTo)(point)
+    pen.closePath()
+    builder.setupGlyphOrder(['.notdef', 'block'])
+    builder.setupCharacterMap({ord(c): 'block' for c in '\U00013000x97 %'})  # a hieroglyph, which few fonts have
+    builder.setupGlyf({'.notdef': TTGlyphPen(None).glyph(), 'block': pen.glyph()})
+    builder.setupHorizontalMetrics(dict.fromkeys(('.notdef', 'block'), (1000, 0)))
+    builder.setupHorizontalHeader(ascent=900, descent=-100)
+    builder.setupNameTable(dict(familyName='Blocks', styleName='Regular'))
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(tmp_path / 'blocks.ttf')
+    assert font(20, text='Κατηγορία жук ' * 2).getname()[0] == 'DejaVu Sans'
+    fontManager.addfont(tmp_path / 'blocks.ttf')
+    assert font(20, True, '\U00013000x 97 %').getname()[0] == 'Blocks'
+    assert font(20, True, 'x 97 %').getname()[0] == 'DejaVu Sans'
+    image, box = np.full((200, 300, 3), 90, np.uint8), np.array([[50.0, 80.0, 250.0, 180.0]])
+    drawn, ((left, top, right, bottom),) = draw_plates(image, box, ['\U00013000'], [''], [(255, 255, 255)])
+    plate = drawn[int(top) : int(bottom), int(left) : int(right)]
+    assert (plate == 0).all(-1).mean() > 0.3  # a block; the frame of a box is thin
 
 
 @pytest.mark.parametrize(('width', 'height', 'count'), [(100, 80, 12), (640, 480, 60), (2000, 1500, 40), (60, 900, 9)])
