@@ -73,6 +73,8 @@ def new_config(recipe: str, options: DataOptions) -> tuple[Swap, OwnData]:
     """
     if options.epochs is not None and options.epochs < 1:
         raise UserError(f'--epochs {options.epochs}: give 1 or more')
+    if options.devices < 1:
+        raise UserError(f'--devices {options.devices}: give 1 or more')
     configs = recipes_folder() / 'configs'
     path, base = find_config(recipe, configs)
     config = load_config(str(path), configs)

@@ -1,17 +1,19 @@
 """Boxes for mmdet in a folder of the user's: COCO's format, or Pascal VOC's and YOLO's, which are converted to it."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ..engine.hooks.classes import read_categories
 from ..errors import UserError, printable, reason_of
 from .own_data import (
     TRUTH_FOLDERS,
+    UNREADABLE,
     Item,
     OwnData,
     divide,
@@ -25,6 +27,7 @@ from .own_data import (
 )
 
 EXIF_ORIENTATION = 0x0112
+SLACK = 1e-3  # of numbers that were rounded, in parts of the image
 TURNED = (5, 6, 7, 8)  # orientations of images that mmcv shows with width and height exchanged
 
 
@@ -198,11 +201,16 @@ def _read_coco(path: Path) -> dict:
         content = json.loads(read_text(path))
         lists = [content[key] for key in ('images', 'annotations', 'categories')]
         for image in lists[0]:
-            _ = hash(image['id']), image['file_name'] + '', image['width'] + image['height']
+            _ = image['file_name'] + '', 0 + image['width'] + image['height']
+        if len({image['id'] for image in lists[0]}) < len(lists[0]):
+            raise ValueError('several images have the same id')
         for annotation in lists[1]:
             _ = hash((annotation['image_id'], annotation['category_id']))
-            _, _, _, _ = (0.0 + number for number in annotation['bbox'])
-        names = Counter(str(category['name']) for category in lists[2] if category['id'] is not None)
+            _, _, width, height = (0.0 + number for number in annotation['bbox'])
+            if not all(map(math.isfinite, annotation['bbox'])) or width < 0 or height < 0:
+                raise ValueError(f'annotation {annotation.get("id")} has the bbox {annotation["bbox"]}')
+        _ = {category['id'] for category in lists[2]}
+        names = Counter(category['name'] + '' for category in lists[2])
     except (ValueError, RecursionError, TypeError, KeyError) as error:
         raise UserError(f'{printable(path)} is not in the format of COCO: {reason_of(error)}') from error
     if twice := [name for name, count in names.items() if count > 1]:
@@ -264,20 +272,22 @@ def _voc(
                 name = (node.findtext('name') or '').strip()
                 if not name:
                     raise ValueError('an object has no name')
+                if not all(map(math.isfinite, box)) or box[2] < box[0] or box[3] < box[1]:
+                    raise ValueError(f'{name} has the corners {box}')
                 shapes.append((name, box, node.findtext('difficult', '0').strip() == '1'))
-        except (ElementTree.ParseError, ValueError) as error:
+        except (ElementTree.ParseError, ValueError, OSError) as error:
             raise UserError(f'{path} is not in the format of Pascal VOC: {reason_of(error)}') from error
         found.append((image, shapes, lists.get(path.stem, '') if lists else folder_part(path)))
     classes = sorted({name for _, shapes, _ in found for name, _, _ in shapes})
     items = []
     for image, shapes, part in found:
-        annotations = []
-        for name, (left, top, right, bottom), difficult in shapes:
-            left, top = max(left - 1, 0), max(top - 1, 0)
-            box = [left, top, right - left, bottom - top]
-            # Difficult objects are neither trained nor counted, as COCO's crowds.
-            annotations.append(_annotation(classes.index(name), box, int(difficult)))
-        items.append(_item(folder, image, annotations, classes, part))
+        size = _size(folder / image)
+        # Difficult objects are neither trained nor counted, as COCO's crowds.
+        annotations = [
+            _annotation(classes.index(name), (left - 1, top - 1, right, bottom), size, int(difficult))
+            for name, (left, top, right, bottom), difficult in shapes
+        ]
+        items.append(_item(image, size, annotations, classes, part))
     return items, classes
 
 
@@ -293,13 +303,13 @@ def _yolo(
             raise UserError(f'{path} describes an image that is not in {printable(folder)}: add it, or remove the file')
     items = []
     for key, image in images.items():
-        width, height = _size(folder / image)
-        annotations = list(_yolo_lines(folder, by_key[key], width, height, len(names))) if key in by_key else []
-        items.append(_item(folder, image, annotations, names, folder_part(image)))
+        size = _size(folder / image)
+        annotations = list(_yolo_lines(folder, by_key[key], size, len(names))) if key in by_key else []
+        items.append(_item(image, size, annotations, names, folder_part(image)))
     return items, list(names)
 
 
-def _yolo_lines(folder: Path, path: PurePosixPath, width: int, height: int, count: int) -> Iterator[dict]:
+def _yolo_lines(folder: Path, path: PurePosixPath, size: tuple[int, int], count: int) -> Iterator[dict]:
     for number, line in enumerate(read_text(folder / path).splitlines(), 1):
         if not line.strip():
             continue
@@ -309,31 +319,34 @@ def _yolo_lines(folder: Path, path: PurePosixPath, width: int, height: int, coun
             numbers, label = [], 0.0
         if len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2):
             raise UserError(f'{path}, line {number} is not in the format of YOLO: expected CLASS X Y WIDTH HEIGHT')
-        if label != int(label) or not 0 <= label < count:
+        if not label.is_integer() or not 0 <= label < count:
             raise UserError(f'{path}, line {number} has the class {label:g}, and there are {count} names, from 0')
-        if not all(0 <= value <= 1 for value in numbers):
+        if not all(-SLACK <= value <= 1 + SLACK for value in numbers):
             raise UserError(f'{path}, line {number} has numbers outside of 0 to 1: divide pixels by the image size')
-        scaled = [value * (height if i % 2 else width) for i, value in enumerate(numbers)]
+        scaled = [value * size[i % 2] for i, value in enumerate(numbers)]
         if len(numbers) == 4:
             x, y, w, h = scaled
-            yield _annotation(int(label), [x - w / 2, y - h / 2, w, h])
+            yield _annotation(int(label), (x - w / 2, y - h / 2, x + w / 2, y + h / 2), size)
         else:
             xs, ys = scaled[::2], scaled[1::2]
-            box = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
             turns = zip(xs, ys, [*xs[1:], xs[0]], [*ys[1:], ys[0]], strict=True)
             area = abs(sum(a * d - b * c for a, b, c, d in turns)) / 2
-            yield dict(_annotation(int(label), box), segmentation=[scaled], area=area)
+            found = _annotation(int(label), (min(xs), min(ys), max(xs), max(ys)), size)
+            yield dict(found, segmentation=[scaled], area=area)
 
 
-def _annotation(label: int, box: list[float], iscrowd: int = 0) -> dict:
-    box = [round(number, 3) for number in box]
+def _annotation(label: int, corners: Sequence[float], size: tuple[int, int], iscrowd: int = 0) -> dict:
+    """A box, cut at the borders of its image."""
+    left, top, right, bottom = (min(max(value, 0), size[i % 2]) for i, value in enumerate(corners))
+    box = [round(number, 3) for number in (left, top, right - left, bottom - top)]
     return dict(category_id=label + 1, bbox=box, area=round(box[2] * box[3], 3), iscrowd=iscrowd)
 
 
-def _item(folder: Path, image: PurePosixPath, annotations: list[dict], names: Sequence[str], part: str) -> Item:
-    width, height = _size(folder / image)
+def _item(
+    image: PurePosixPath, size: tuple[int, int], annotations: list[dict], names: Sequence[str], part: str
+) -> Item:
     classes = frozenset(names[annotation['category_id'] - 1] for annotation in annotations)
-    return Item(image, (dict(width=width, height=height), annotations), classes, part)
+    return Item(image, (dict(width=size[0], height=size[1]), annotations), classes, part)
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -342,5 +355,5 @@ def _size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             turned = image.getexif().get(EXIF_ORIENTATION) in TURNED
             return (image.height, image.width) if turned else image.size
-    except (OSError, UnidentifiedImageError) as error:
+    except UNREADABLE as error:
         raise UserError(f'cannot read the image {printable(path)}: {reason_of(error)}') from error

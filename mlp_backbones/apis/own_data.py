@@ -10,11 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
+from PIL import Image
 
 from ..errors import UserError, printable, reason_of
 from ..files import write_text, writing
 
 IMAGES = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif', '.tiff', '.webp')
+# What Pillow raises for files that are no images, are broken, or have too many pixels.
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 SPLIT = 'split'  # folder for what is written
 VAL_SHARE = 0.2
 MAX_VAL_SHARE = 0.3  # where each class needs an image
@@ -79,7 +82,7 @@ class OwnData:
             UserError: if one differs, or the folder cannot be written.
         """
         for path, text in self.files.items():
-            if path.is_file() and path.read_text(encoding='utf-8') != text:
+            if path.is_file() and path.read_bytes() != text.encode():
                 raise UserError(
                     f'{printable(path)} is not what would be written for these data, which changed since, or it was '
                     f'edited: remove {printable(path.parent)} to make the split anew, or name another folder with '
@@ -95,7 +98,7 @@ def list_files(folder: Path, split: Path) -> list[PurePosixPath]:
     """All files below a folder, sorted, without hidden ones and the folder of a split.
 
     Raises:
-        UserError: if there is no such folder, or it holds no image.
+        UserError: if there is no such folder, it holds no image, or the name of one cannot be written in a list.
     """
     if not folder.is_dir():
         raise UserError(f'--data {printable(folder)} is {"no folder" if folder.exists() else "missing"}: give a folder')
@@ -107,12 +110,17 @@ def list_files(folder: Path, split: Path) -> list[PurePosixPath]:
             continue
         seen.add(real)
         folders[:] = [
-            name for name in folders if not name.startswith(('.', '__')) and Path(top, name) != folder / SPLIT
+            name
+            for name in folders
+            if not name.startswith(('.', '__')) and Path(top, name) not in (folder / SPLIT, split)
         ]
         below = Path(top).relative_to(folder).as_posix()
         found += [PurePosixPath(below, name) for name in names if not name.startswith('.')]
-    if not any(map(is_image, found)):
+    images = [path for path in found if is_image(path)]
+    if not images:
         raise UserError(f'--data {printable(folder)} holds no images: expected files that end in {", ".join(IMAGES)}')
+    if odd := [path for path in images if re.search('[\n\r\ud800-\udfff]', str(path))]:
+        raise UserError(f'{printable(odd[0])} in {printable(folder)} is not UTF-8 text on one line: rename it')
     return sorted(found)
 
 
@@ -179,8 +187,9 @@ def read_names(folder: Path, given: Path | None) -> tuple[str, ...]:
     found: object = [line.strip() for line in text.splitlines() if line.strip()]
     if path.suffix in ('.json', '.yaml', '.yml'):
         try:
-            found = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            # Names stay as they are written; the safe loader makes no and on false and true.
+            found = yaml.load(text, Loader=yaml.BaseLoader)
+        except (yaml.YAMLError, RecursionError) as error:
             raise UserError(f'cannot read {printable(path)}: {reason_of(error)}') from error
         found = found.get('names', found) if isinstance(found, dict) else found
         if isinstance(found, dict):
@@ -206,8 +215,11 @@ def divide(items: Sequence[Item], notes: list[str]) -> tuple[dict[str, list[Item
         The images of each part, and whether a split was made.
 
     Raises:
-        UserError: if there are no training images, only one, or a class is only in validation or test images.
+        UserError: if there are no images, or none or only one for training, or a class is only in validation or test
+            images.
     """
+    if not items:
+        raise UserError('no image has a truth: the lists of ImageSets name none of those that have one')
     parts = {part: [item for item in items if item.part == part] for part in PARTS}
     rest = [item for item in items if not item.part]
     if not any(parts.values()):

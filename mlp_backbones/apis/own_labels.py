@@ -1,16 +1,18 @@
 """Label maps for mmseg and class folders for mmpretrain, in a folder of the user's."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ..errors import UserError, printable, reason_of
 from .own_data import (
     IMAGE_FOLDERS,
     PART_NAMES,
     TRUTH_FOLDERS,
+    UNREADABLE,
     Item,
     OwnData,
     divide,
@@ -130,7 +132,7 @@ def _labels(path: Path) -> frozenset[int]:
     try:
         with Image.open(path) as image:
             labels = np.asarray(image)
-    except (OSError, UnidentifiedImageError) as error:
+    except UNREADABLE as error:
         raise UserError(f'cannot read the label map {printable(path)}: {reason_of(error)}') from error
     if labels.ndim != 2:
         raise UserError(
@@ -203,8 +205,9 @@ def class_folders(folder: Path, files: Sequence[PurePosixPath], split: Path) -> 
     settings, texts = {}, {}
     for part, of_part in parts.items():
         tops = {_outermost(item.image) for item in of_part}
-        # mmpretrain numbers the folders that it finds, and does not find all suffixes.
-        same = {str(item.truth) for item in of_part} == set(names)
+        # mmpretrain numbers all folders that it finds, empty and hidden ones too, and does not find all suffixes.
+        seen = {entry.name for top in tops for entry in os.scandir(folder / top) if entry.is_dir()}
+        same = {str(item.truth) for item in of_part} == set(names) == seen
         if made or len(tops) > 1 or not same or {item.image.suffix.lower() for item in of_part} & NOT_FOUND:
             path = split / f'{part}.txt'
             texts[path] = _lines(f'{item.image} {names.index(str(item.truth))}' for item in of_part)

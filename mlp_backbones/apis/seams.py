@@ -164,7 +164,7 @@ def _heads(model: dict) -> Iterator[tuple[Place, dict]]:
 
 def _of_head(place: Place, node: dict, levels: Sequence[Level]) -> list[Reader]:
     if 'in_channels' not in node:
-        if 'fusion' in place[-1] if isinstance(place[-1], str) else False:
+        if 'fusion' in str(place[-1]):
             return []
         raise Unplaced(f'{_name(place)} ({type_name(node)}) holds no in_channels: its input is as the old backbone is')
     readers = [_reader(place, node, 'in_channels', levels)]

@@ -1,6 +1,8 @@
 """Folders of images: formats, splits, names, one sentence for each fault, and what a new config decides."""
 
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +78,31 @@ def test_polygons_of_yolo_are_masks(tmp_path):
     assert data.has_masks and data.classes == ('triangle',)
     assert annotation['segmentation'] == [[20, 10, 60, 10, 60, 30]]
     assert annotation['bbox'] == [20, 10, 40, 20] and annotation['area'] == 400
+
+
+def test_boxes_are_cut_at_the_borders_of_the_image(tmp_path):
+    for name in 'ab':
+        save(tmp_path / 'images' / f'{name}.png', np.zeros((40, 80, 3), np.uint8))
+        write(tmp_path / 'labels' / f'{name}.txt', '0 0.1 0.5 0.4 1.0004\n')
+    write(tmp_path / 'data.yaml', 'names: [no]\n')
+    data = read('mmdet', tmp_path)
+    annotation = json.loads(data.files[tmp_path / 'split' / 'train.json'])['annotations'][0]
+    assert annotation['bbox'] == [0, 0, 24, 40] and annotation['area'] == 960
+    assert data.classes == ('no',)  # which YAML takes for false
+    # A split elsewhere in the folder is no annotation file of the user's.
+    data = read('mmdet', tmp_path, split=tmp_path / 'my split')
+    data.write()
+    assert read('mmdet', tmp_path, split=tmp_path / 'my split').kind == "YOLO's boxes"
+
+
+def test_class_folders_with_empty_and_hidden_ones_get_lists(tmp_path):
+    for place in ('train/cat/a', 'train/dog b/b', 'val/cat/c', 'val/dog b/d'):
+        save(tmp_path / f'{place}.png', GRAY)
+    assert not read('mmpretrain', tmp_path).files
+    (tmp_path / 'train' / '.ipynb_checkpoints').mkdir()
+    data = read('mmpretrain', tmp_path)
+    assert [*data.files.values()] == ['train/cat/a.png 0\ntrain/dog b/b.png 1\n']
+    assert data.classes == ('cat', 'dog b')
 
 
 def test_given_parts_are_used_as_they_are(tmp_path):
@@ -180,6 +207,51 @@ def voc_broken(folder):
     write(folder / 'Annotations' / '4.xml', '<annotation><object>')
 
 
+def yolo_infinite(folder):
+    write_yolo(folder)
+    write(folder / 'train' / 'labels' / '5.txt', '\nnan .5 .5 .1 .1\n')
+
+
+def voc_turned(folder):
+    write_voc(folder)
+    text = (folder / 'Annotations' / '4.xml').read_text()
+    write(folder / 'Annotations' / '4.xml', re.sub('<xmax>.*?</xmax>', '<xmax>0</xmax>', text))
+
+
+def voc_other_lists(folder):
+    write_voc(folder)
+    for path in (folder / 'ImageSets' / 'Main').iterdir():
+        path.write_text('elsewhere\n')
+
+
+def numbered_category(folder):
+    write_coco(folder)
+    path = folder / 'annotations.json'
+    path.write_text(path.read_text().replace('"name": "3"', '"name": 3'))
+
+
+def box_without_number(folder):
+    write_coco(folder)
+    path = folder / 'annotations.json'
+    path.write_text(path.read_text().replace('"bbox": [', '"bbox": [NaN, 1, 1, 1], "old": ['))
+
+
+def same_id(folder):
+    write_coco(folder)
+    path = folder / 'annotations.json'
+    path.write_text(path.read_text().replace('{"id": 7, "file_name"', '{"id": 6, "file_name"'))
+
+
+def broken_size(folder):
+    write_yolo(folder)
+    next(folder.rglob('5.png')).write_bytes(b'\x89PNG\r\n\x1a\n' + bytes(40))
+
+
+def name_of_bytes(folder):
+    write_class_folders(folder, 4)
+    Path(os.fsdecode(bytes(folder / 'china') + b'/\xff.jpg')).touch()
+
+
 def few_names(folder):
     write_label_maps(folder)
     write(folder / 'classes.txt', 'background\n0\n1\n')
@@ -243,7 +315,15 @@ def only_in_val(folder):
         ('mmdet', yolo_pixels, ['5.txt, line 1', '0 to 1']),
         ('mmdet', yolo_class, ['5.txt, line 1', '12', '10 names']),
         ('mmdet', yolo_without_names, ['data.yaml', '--names']),
+        ('mmdet', yolo_infinite, ['5.txt, line 2', 'nan']),
+        ('mmdet', broken_size, ['5.png']),
         ('mmdet', voc_broken, ['4.xml']),
+        ('mmdet', voc_turned, ['4.xml', '0.0']),
+        ('mmdet', voc_other_lists, ['ImageSets']),
+        ('mmdet', numbered_category, ['annotations.json']),
+        ('mmdet', box_without_number, ['annotations.json', 'nan']),
+        ('mmdet', same_id, ['annotations.json', 'same id']),
+        ('mmpretrain', name_of_bytes, ['udcff.jpg', 'rename']),
         ('mmseg', few_names, ['10', '3 names']),
         ('mmseg', one_name_missing, ['0 to 10', '10 names', '--reduce-zero-label']),
         ('mmseg', names_twice, ["'a' twice"]),
