@@ -202,7 +202,8 @@ class InterruptHook(Hook):
         return dict(
             random=getattr(runner.train_loop, 'outside', None) or random_state(),
             gradients=[found if any(g is not None for g in found) else [] for found in gradients],
-            counts=[wrapper._inner_count for wrapper in optim_wrappers(runner)],
+            # DeepSpeed counts in its engine.
+            counts=[getattr(wrapper, '_inner_count', 0) for wrapper in optim_wrappers(runner)],
             attributes={name: values for name, values in changed.items() if values},
             hooks={name: hook_state(hook) for name, hook in hooks_with_state(runner).items()},
         )
