@@ -319,10 +319,13 @@ def reread(result: Swap) -> Swap:
     """Return the same with the config that its text gives, which must not differ."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f'{result.path.stem}.py')
-        path.write_text(result.text())
+        text = result.text()
+        path.write_text(text, encoding='utf-8')
         read = Config.fromfile(path)
     for key in {place[0] for place, *_ in result.edits.changes()}:
         if plain(read.get(key)) != plain(result.config.get(key)):
+            if '{{' in text:
+                raise UserError('a name or path with "{{" cannot stand in a config, which replaces it: rename it')
             raise UserError(f'{result.path.name}: {key} cannot be changed in a config that inherits from this one')
     return replace(result, config=read)
 

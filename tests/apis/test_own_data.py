@@ -396,6 +396,19 @@ def test_a_config_of_a_classifier(tmp_path):
     assert cosine.eta_min / 1e-5 == pytest.approx(config.optim_wrapper.optimizer.lr / 1e-3, rel=1e-2)
 
 
+def test_names_that_a_config_replaces_are_refused(tmp_path):
+    names = ["it's", 'a"b', 'back\\slash', 'tab\tname', '猫 {x} 100%']
+    for name in names:
+        for number in range(2):
+            save(tmp_path / 'my data' / name / f'{number}.png', GRAY)
+    options = DataOptions(tmp_path / 'my data', weights='none')
+    config = new_config('cyclemlp-b1_300e_in1k', options)[0].config
+    assert config.train_dataloader.dataset.metainfo.classes == tuple(sorted(names))
+    (tmp_path / 'my data' / names[0]).rename(tmp_path / 'my data' / '{{ fileDirname }}')
+    with pytest.raises(UserError, match=r'\{\{'):
+        new_config('cyclemlp-b1_300e_in1k', options)
+
+
 def test_queries_for_things_get_the_classes_and_their_weights(tmp_path):
     result, data = new_config('mask2former_r50_8xb2-lsj-50e_coco', DataOptions(write_coco(tmp_path)))
     head, count = result.config.model.panoptic_head, len(data.classes)
