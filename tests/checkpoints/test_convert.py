@@ -5,6 +5,7 @@ import hashlib
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 import mlp_backbones as mb
 from mlp_backbones.backbones import FAMILIES
@@ -119,6 +120,7 @@ def test_mmpretrain_files_load_into_a_classifier_of_mmpretrain(name):
         neck=dict(type='mmpretrain.GlobalAveragePooling') if type(neck) is GlobalAverage else own,
         head=dict(type='mmpretrain.LinearClsHead', num_classes=1000, in_channels=neck.out_channels),
     )
+    init_default_scope('mmpretrain')  # a test before may have left another
     model = MODELS.build(Config(cls))
     model.load_state_dict(convert(reference_file(name))[0]['state_dict'], strict=True)
     # An official file goes in directly as well, the head included.
