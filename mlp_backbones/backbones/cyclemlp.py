@@ -9,7 +9,16 @@ from torch.nn import functional as F
 
 from ..checkpoints.weights import Weights
 from ..layers import ConvEmbed, LayerNorm2d, SplitAttention, init_pointwise, is_plain
-from ..ops import autocast_once, cycle_linear, fx_leaf, gather_neighbours, neighbour_weights, select_implementation
+from ..ops import (
+    autocast_once,
+    cycle_linear,
+    fx_leaf,
+    gather_neighbours,
+    image_linear,
+    is_captured,
+    neighbour_weights,
+    select_implementation,
+)
 from ..registry import register_family
 from .base import Block, MLPBackbone, Stage
 from .published import PublishedNames, network_rules
@@ -40,10 +49,14 @@ class CycleLinear(nn.Conv2d):
 
 
 class CycleMixer(nn.Module):
-    """Three branches (along W, along H, channels alone) on one input, re-weighted, then projected (section 3.3)."""
+    """Three branches (along W, along H, channels alone) on one input, re-weighted, then projected (section 3.3).
 
-    def __init__(self, channels: int):
+    ``folds_in_graphs`` is whether graphs, whose sizes are open, hold the folded implementation.
+    """
+
+    def __init__(self, channels: int, folds_in_graphs: bool = True):
         super().__init__()
+        self.folds_in_graphs = folds_in_graphs
         # The published weights call the branch along W `sfc_h`, and the one along H `sfc_w`.
         self.sfc_h = CycleLinear(channels, dim=3)
         self.sfc_w = CycleLinear(channels, dim=2)
@@ -58,7 +71,8 @@ class CycleMixer(nn.Module):
         return self.folded(x)
 
     def _folds(self, x: Tensor) -> bool:
-        if select_implementation('cycle_mix', x, folding_pays=_is_large(x)) != 'folded' or not len(x):
+        pays = self.folds_in_graphs if is_captured() else _is_large(x)
+        if select_implementation('cycle_mix', x, folding_pays=pays) != 'folded' or not (is_captured() or len(x)):
             return False
         maps = (self.sfc_h, CycleLinear), (self.sfc_w, CycleLinear), (self.mlp_c, nn.Conv2d), (self.proj, nn.Conv2d)
         return all(is_plain(*layer) for layer in (*maps, (self.reweight, SplitAttention)))
@@ -79,8 +93,7 @@ class CycleMixer(nn.Module):
         weights = self.reweight.branch_weights(average[..., None, None], len(maps)).flatten(2)
         weight = self.proj.weight.flatten(1) @ torch.einsum('bck,kcj->bcj', weights, branches)
         bias = F.linear(torch.einsum('bck,kc->bc', weights, biases), self.proj.weight.flatten(1), self.proj.bias)
-        images = zip(columns.split(1), weight[..., None, None], bias, strict=True)
-        return torch.cat([F.conv2d(*image) for image in images])
+        return image_linear(columns, weight, bias)
 
 
 @fx_leaf
@@ -145,7 +158,9 @@ class CycleMLP(MLPBackbone):
     def make_stage(self, index: int, drop_paths: list[float], with_cp: bool) -> nn.Module:
         dims, ratio = self.arch['dims'], self.arch['mlp_ratios'][index]
         channels = dims[index]
-        blocks = [Block(channels, CycleMixer(channels), LayerNorm2d, ratio, rate) for rate in drop_paths]
+        # Making the weights pays off where the map has more positions than channels, in images of 512x512 also.
+        large = index < 3
+        blocks = [Block(channels, CycleMixer(channels, large), LayerNorm2d, ratio, rate) for rate in drop_paths]
         downsample = ConvEmbed(dims[index - 1], channels, kernel_size=3, stride=2, padding=1) if index else None
         return Stage(blocks, downsample, with_cp)
 

@@ -15,7 +15,9 @@ from ..ops import (
     autocast_once,
     average_of_unfolded,
     fold_regions,
+    is_exporting,
     on_phases,
+    region_linear,
     select_implementation,
     unfold_regions,
 )
@@ -73,7 +75,8 @@ class HireMixer(nn.Module):
         return self.folded(x)
 
     def _folds(self, x: Tensor) -> bool:
-        if select_implementation('hire_mix', x, folding_pays=not torch.is_grad_enabled()) != 'folded':
+        pays = is_exporting() or not torch.is_grad_enabled()
+        if select_implementation('hire_mix', x, folding_pays=pays) != 'folded':
             return False
         maps = (self.mlp_h2, self.mlp_w2, self.mlp_c)
         return is_plain(self.reweight, SplitAttention) and all(is_plain(map_, nn.Conv2d) for map_ in maps)
@@ -93,7 +96,7 @@ class HireMixer(nn.Module):
         *scales, scale = weights.movedim(2, 0).contiguous()  # kernels are slow on every third number
         y = self.mlp_c(x) * scale
         for (last, hidden, dim), scale in zip(branches, scales, strict=True):
-            add_unfolded(y, last(hidden), scale, self.region_size, self.step, dim, self.neighbours_first)
+            y = add_unfolded(y, last(hidden), scale, self.region_size, self.step, dim, self.neighbours_first)
         return self.proj(y)
 
     def branches(self, x: Tensor) -> tuple[tuple[nn.Conv2d, Tensor, int], ...]:
@@ -102,10 +105,13 @@ class HireMixer(nn.Module):
             (self.mlp_h1, self.mlp_h1_norm, self.mlp_h2, 2),
             (self.mlp_w1, self.mlp_w1_norm, self.mlp_w2, 3),
         )
-        return tuple(
-            (last, F.relu(norm(first(fold_regions(x, self.region_size, self.step, dim, self.neighbours_first)))), dim)
-            for first, norm, last, dim in arguments
-        )
+        return tuple((last, F.relu(norm(self._first(first, x, dim))), dim) for first, norm, last, dim in arguments)
+
+    def _first(self, first: nn.Conv2d, x: Tensor, dim: int) -> Tensor:
+        regions = self.region_size, self.step, dim, self.neighbours_first
+        if is_exporting() and is_plain(first, nn.Conv2d):
+            return region_linear(x, first.weight, first.bias, *regions)
+        return first(fold_regions(x, *regions))
 
     def fuse(self) -> None:
         self.mlp_h1_norm = fold_norm_after(self.mlp_h1, self.mlp_h1_norm)

@@ -1,14 +1,15 @@
 """Tensor functions of the token mixers; they need torch only."""
 
 from .backends import active_backends, select_implementation, use_backend
-from .capture import contiguous, fx_leaf, is_captured, is_transformed
+from .capture import contiguous, fx_leaf, is_captured, is_exporting, is_transformed
 from .dilated import gather_dilated, scatter_dilated
+from .image_linear import image_linear
 from .native_grid import SPATIAL_RULES, on_native_grid
 from .neighbours import gather_neighbours, neighbour_weights
 from .norm import group_norm_gelu
 from .phases import on_phases
 from .position_bias import resize_position_bias
-from .regions import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
+from .regions import add_unfolded, average_of_unfolded, fold_regions, region_linear, unfold_regions
 from .sample import sample_along
 from .shift import ChannelShifts, axial_linear, axial_shift, cycle_linear, cycle_shift, shift_channels
 from .tensors import (
@@ -44,7 +45,9 @@ __all__ = [
     'gather_neighbours',
     'gelu',
     'group_norm_gelu',
+    'image_linear',
     'is_captured',
+    'is_exporting',
     'is_transformed',
     'memory_format',
     'neighbour_weights',
@@ -53,6 +56,7 @@ __all__ = [
     'pad_end',
     'pad_to_least',
     'pad_to_multiple',
+    'region_linear',
     'resize_position_bias',
     'sample_along',
     'scatter_dilated',

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from ..compat import TORCH
+from ..compat import TORCH, is_compiling
 from .capture import is_captured, is_transformed
 
 # The first implementation is the definition, which the others are tested against; the later ones are faster where they
@@ -29,8 +29,9 @@ _pinned: str | None = None
 def active_backends(device: str | torch.device = 'cpu') -> dict[str, str]:
     """Return the implementation of each operator on large maps on a device.
 
-    Graphs (compiled, exported, traced) and the transforms of ``torch.func`` always use the plain implementation, which
-    compilers fuse themselves. So do mixers whose layers have hooks, are parametrized or were replaced.
+    Compiled and exported graphs use 'folded' where it is faster in them, else the plain implementation, which compilers
+    fuse themselves. Always plain are graphs of ``torch.jit.trace``, the transforms of ``torch.func``, and mixers whose
+    layers have hooks, are parametrized or were replaced.
 
     Args:
         device: 'cpu' or 'cuda'. Default 'cpu'.
@@ -83,6 +84,10 @@ def select_implementation(op: str, x: Tensor, folding_pays: bool = False) -> str
         x: the input of the call.
         folding_pays: whether the folded implementation saves more time than its set-up takes. Default False.
     """
+    if is_compiling():
+        pinned = _pinned or os.environ.get(VARIABLE)
+        folds = folding_pays and x.is_cpu and pinned != 'plain' and 'folded' in IMPLEMENTATIONS[op]
+        return 'folded' if folds else 'plain'
     if is_captured() or is_transformed() or isinstance(x, torch.fx.Proxy):
         return 'plain'
     chosen = active_backends(x.device)[op]

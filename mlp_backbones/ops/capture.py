@@ -8,12 +8,18 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from ..compat import is_compiling
+from ..compat import is_compiling, is_dynamo_compiling
 
 
 def is_captured() -> bool:
     """Return whether this call is captured as a graph, by torch.compile, torch.export or torch.jit.trace."""
     return is_compiling() or torch.jit.is_tracing()
+
+
+def is_exporting() -> bool:
+    """Return whether this call is captured by torch.export, as it is for ONNX."""
+    # torch.compiler.is_exporting() is true in compilation, too.
+    return is_compiling() and not is_dynamo_compiling()
 
 
 def is_transformed() -> bool:

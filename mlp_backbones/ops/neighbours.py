@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from .adjoint import apply_linear
-from .shift import copy_shifted
+from .capture import is_captured
+from .shift import copy_shifted, move_zero_filled
 
 Part = tuple[slice, int, int]  # channels of x, axis, offset
 
@@ -26,6 +27,8 @@ def gather_neighbours(x: Tensor, step_size: int, dilation: int = 1) -> Tensor:
     Returns:
         ``[B, C + 2 n, H, W]`` in channels_last.
     """
+    if is_captured():
+        return _gather_traceable(x, step_size, dilation)
     parts = tuple((chosen, dim, dilation * o) for chosen, dim, o in _shifted_classes(x.shape[1], step_size))
     return apply_linear(x, partial(_gather, parts=parts), partial(_scatter, parts=parts, channels=x.shape[1]))
 
@@ -68,6 +71,12 @@ def _gather(x: Tensor, parts: tuple[Part, ...]) -> Tensor:
     for target, (channels, dim, offset) in zip(y[:, x.shape[1] :].split(widths, 1), parts, strict=True):
         copy_shifted(x[:, channels], target, dim, offset)
     return y
+
+
+def _gather_traceable(x: Tensor, step_size: int, dilation: int) -> Tensor:
+    parts = _shifted_classes(x.shape[1], step_size)
+    moved = (move_zero_filled(x[:, chosen], dim, offset * dilation) for chosen, dim, offset in parts)
+    return torch.cat((x, *moved), 1)
 
 
 def _scatter(grad: Tensor, parts: tuple[Part, ...], channels: int) -> Tensor:

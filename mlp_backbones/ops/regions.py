@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..compat import is_compiling, is_dynamo_compiling
 from .adjoint import apply_linear
-from .capture import fx_leaf, is_captured, is_transformed
+from .capture import fx_leaf, is_captured, is_exporting, is_transformed
 from .tensors import memory_format, wrap_index
 
 
@@ -39,7 +38,7 @@ def fold_regions(x: Tensor, region_size: int, step: int, dim: int, neighbours_fi
     _check('fold_regions', x, region_size, step, dim)
     length = x.shape[dim]
     groups = (length + region_size - 1) // region_size
-    if _is_exporting():
+    if is_exporting():
         # Each side stays one symbol: reshaping would add conditions on it to the graph.
         starts = torch.arange(groups, device=x.device) * region_size - step
         parts = [x.index_select(dim, wrap_index(starts + k, length)) for k in range(region_size)]
@@ -83,11 +82,9 @@ def unfold_regions(
         layout = length, region_size, step, dim, neighbours_first
         return apply_linear(x, partial(_unfold, layout=layout), partial(_unfold_adjoint, layout=layout))
     x = _split(x, region_size, neighbours_first)
-    if _is_exporting():
-        index = wrap_index(torch.arange(length, device=x.device) + step, length)
-        neighbour, group = index % region_size, index // region_size
-        x = x.movedim((2, dim + 1), (3, 4))[..., neighbour, group]
-        return x.transpose(2, 3) if dim == 2 else x
+    if is_exporting():
+        x = x.movedim(2, dim + 1).flatten(dim, dim + 1)
+        return x.index_select(dim, wrap_index(torch.arange(length, device=x.device) + step, length))
     x = x.movedim(2, dim + 1).flatten(dim, dim + 1)
     step = _mod_static(step, length)
     if step == 0:
@@ -98,8 +95,8 @@ def unfold_regions(
 
 def add_unfolded(
     y: Tensor, x: Tensor, scale: Tensor, region_size: int, step: int, dim: int, neighbours_first: bool = False
-) -> None:
-    """``y += scale * unfold_regions(x, ...)``, in place and in one pass over memory.
+) -> Tensor:
+    """Return ``y + scale * unfold_regions(x, ...)``; outside of graphs in place and in one pass over memory.
 
     Args:
         y: ``[B, C, H, W]``.
@@ -111,9 +108,42 @@ def add_unfolded(
         ValueError: if ``x`` is not 4-D or another argument is out of range.
     """
     _check('add_unfolded', x, region_size, step, dim)
+    if is_captured():
+        return y + scale * unfold_regions(x, region_size, step, dim, y.shape[dim], neighbours_first)
     for folded, flat, padding in _matching_views(x, y, y.shape[dim], region_size, step, dim, neighbours_first):
         if not padding:
             flat.addcmul_(folded, scale)
+    return y
+
+
+def region_linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    region_size: int,
+    step: int,
+    dim: int,
+    neighbours_first: bool = False,
+) -> Tensor:
+    """Apply a point-wise linear map after :func:`fold_regions`.
+
+    In exported graphs that is a convolution whose stride is its kernel, for which nothing is transposed.
+
+    Args:
+        x: ``[B, C, H, W]``.
+        weight, bias: of a 1x1 convolution, ``[C_out, C * region_size, 1, 1]`` and ``[C_out]`` or None.
+        region_size, step, dim, neighbours_first: see :func:`fold_regions`.
+
+    Returns:
+        ``[B, C_out, H', W']``.
+    """
+    if not is_exporting():
+        return F.conv2d(fold_regions(x, region_size, step, dim, neighbours_first), weight, bias)
+    length = x.shape[dim]
+    positions = torch.arange((length + region_size - 1) // region_size * region_size, device=x.device)
+    x = x.index_select(dim, wrap_index(positions - step, length))
+    kernel = _split(weight.flatten(1), region_size, neighbours_first).unsqueeze(5 - dim)
+    return F.conv2d(x, kernel, bias, stride=tuple(kernel.shape[2:]))
 
 
 def average_of_unfolded(
@@ -137,16 +167,18 @@ def average_of_unfolded(
     Returns:
         ``[B, C]``; it does not depend on the step.
     """
-    groups = x.shape[dim]
-    valid = length - (groups - 1) * region_size  # neighbours of the last region that are not padding
-    average = x.mean((2, 3)) * (groups / length)
-    without_last = average - x.select(dim, groups - 1).mean(2) / length
-    averages = F.linear(torch.cat((average, without_last)), weight.flatten(1))
-    average, without_last = _split(averages, region_size, neighbours_first).chunk(2)
-    share = torch.full_like(bias[:region_size], groups / length)
-    share[valid:] -= 1 / length
+    # Tensors, as a graph's sizes are symbols.
+    groups, side = (torch.scalar_tensor(n, dtype=torch.float64, device=x.device) for n in (x.shape[dim], length))
+    # Which neighbours of the last region are not padding.
+    valid = torch.arange(region_size, device=x.device) < length - (x.shape[dim] - 1) * region_size
+    average = x.mean((2, 3)) * (groups / side)
+    without_last = average - x.select(dim, -1).mean(2) / side
+    average, without_last = (
+        _split(F.linear(vector, weight.flatten(1)), region_size, neighbours_first) for vector in (average, without_last)
+    )
+    share = (torch.where(valid, groups, groups - 1) / side).to(bias.dtype)
     bias = (_split(bias[None], region_size, neighbours_first) * share).sum(2)
-    return average[..., :valid].sum(2) + without_last[..., valid:].sum(2) + bias
+    return torch.where(valid, average, without_last).sum(2) + bias
 
 
 def _split(x: Tensor, region_size: int, neighbours_first: bool) -> Tensor:
@@ -239,11 +271,6 @@ def _matching_views(
 def _mod_static(step: int, length: int) -> int:
     # A comparison binds a compiled graph less than a remainder.
     return step if step < length else step % length
-
-
-def _is_exporting() -> bool:
-    # torch.compiler.is_exporting() is true in compilation, too.
-    return is_compiling() and not is_dynamo_compiling()
 
 
 def _check(name: str, x: Tensor, region_size: int, step: int, dim: int) -> None:

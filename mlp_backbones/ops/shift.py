@@ -3,20 +3,24 @@
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import product
+from math import gcd
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..compat import is_compiling
 from .adjoint import apply_linear
 from .backends import select_implementation
-from .capture import fx_leaf, is_captured, is_transformed
+from .capture import fx_leaf, is_captured, is_exporting, is_transformed
 from .tensors import memory_format, wrap_index
 
 # (channels, rows, columns): groups of channels that cover every channel once, and how far away each reads.
 ChannelShifts = Sequence[tuple[slice, int, int]]
 # Of more groups than these, one gather is faster than a copy of each.
 MAX_COPIES = 16
+# A depth-wise convolution of at most so many positions is faster than slices of each group.
+MAX_POSITIONS = 25
 
 
 @fx_leaf
@@ -174,6 +178,13 @@ def copy_shifted(source: Tensor, target: Tensor, dim: int, offset: int) -> None:
     _copy_moved(source, target, *_rows_and_columns(dim, offset), wrap=False)
 
 
+def move_zero_filled(x: Tensor, dim: int, offset: int) -> Tensor:
+    """Return ``y[..., p] = x[..., p + offset]`` along ``dim``, zero outside, by operators that keep sizes open."""
+    # Slices of what was padded: a negative padding would fail on maps that are smaller than the offset.
+    sides = (0, 0) * (3 - dim) + (max(-offset, 0), max(offset, 0))
+    return F.pad(x, sides).narrow(dim, max(offset, 0), x.shape[dim])
+
+
 def _copy_moved(source: Tensor, target: Tensor, rows: int, columns: int, wrap: bool) -> None:
     runs = [list(_runs(source.shape[dim], offset, wrap)) for dim, offset in ((2, rows), (3, columns))]
     for (top, to_top, height), (left, to_left, width) in product(*runs):
@@ -223,6 +234,11 @@ def _shift_traceable(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
     """Compute the same with whole-tensor operators, which compilers fuse and exporters know; sizes stay open."""
     if len(shifts) > MAX_COPIES or wrap:
         return _gather(x, shifts, wrap)
+    # Compiled training was not measured with it.
+    if is_exporting() or (is_compiling() and x.is_cpu and not torch.is_grad_enabled()):
+        weight, padding, dilation = _one_hot_kernels(x, shifts)
+        if weight[0].numel() <= MAX_POSITIONS:
+            return _depthwise(x, weight, padding, dilation)
     max_rows, max_columns = max(abs(rows) for _, rows, _ in shifts), max(abs(columns) for _, _, columns in shifts)
     padded = F.pad(x, (max_columns, max_columns, max_rows, max_rows))
     y = x
@@ -235,3 +251,28 @@ def _shift_traceable(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
                 moved = moved.narrow(dim, largest + offset, x.shape[dim]) if largest else moved
             y = torch.where(mask.view(-1, 1, 1), moved, y)
     return y
+
+
+def _one_hot_kernels(x: Tensor, shifts: ChannelShifts) -> tuple[Tensor, list[int], list[int]]:
+    """Return weights, padding and dilation of the depth-wise convolution that moves channels.
+
+    Engines run it, and the point-wise map behind it, without changing the layout of the map between them; there are no
+    borders to fill. Unlike a copy it spreads infinities.
+    """
+    every = range(int(x.shape[1]))
+    dilation = [gcd(*offsets) or 1 for offsets in list(zip(*shifts, strict=True))[1:]]
+    moves = {
+        c: (rows // dilation[0], columns // dilation[1]) for chosen, rows, columns in shifts for c in every[chosen]
+    }
+    reach = [max(abs(move[axis]) for move in moves.values()) for axis in (0, 1)]
+    positions = list(product(*(range(-side, side + 1) for side in reach)))
+    ones = torch.tensor([[moves[c] == position for position in positions] for c in every], dtype=x.dtype)
+    padding = [side * step for side, step in zip(reach, dilation, strict=True)]
+    return ones.to(x.device).view(-1, 1, *(2 * side + 1 for side in reach)), padding, dilation
+
+
+def _depthwise(x: Tensor, weight: Tensor, padding: list[int], dilation: list[int]) -> Tensor:
+    if is_exporting():
+        return F.conv2d(x, weight, padding=padding, dilation=dilation, groups=len(weight))
+    with torch.autocast(x.device.type, enabled=False):  # a shift has no precision of its own
+        return F.conv2d(x, weight, padding=padding, dilation=dilation, groups=len(weight))

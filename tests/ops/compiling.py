@@ -2,10 +2,11 @@
 
 import pytest
 
-from mlp_backbones.ops import capture, native_grid, regions, tensors
+from mlp_backbones.ops import capture, native_grid, shift, tensors
 
 
-def pretend_compiling(patch: pytest.MonkeyPatch) -> None:
-    """Let operators take the form that they have in graphs."""
-    for module in (capture, native_grid, regions, tensors):
+def pretend_compiling(patch: pytest.MonkeyPatch, exporting: bool = True) -> None:
+    """Let operators take the form that they have in exported graphs, or in compiled ones."""
+    for module in (capture, native_grid, shift, tensors):
         patch.setattr(module, 'is_compiling', lambda: True)
+    patch.setattr(capture, 'is_dynamo_compiling', lambda: not exporting)

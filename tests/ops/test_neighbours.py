@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from mlp_backbones.ops import cycle_linear, gather_neighbours, neighbour_weights
+from mlp_backbones.ops import cycle_linear, gather_neighbours, image_linear, neighbour_weights
+from tests.ops.compiling import pretend_compiling
 
 
 @settings(max_examples=60, deadline=None)
@@ -20,10 +21,24 @@ def test_product_with_gathered_neighbours_is_the_cycle_layer(size, step_size, di
     got = F.conv2d(gather_neighbours(x, step_size, dilation), neighbour_weights(weight, step_size, dim))
     expected = F.conv2d(x, weight) if dim is None else cycle_linear(x, weight, None, step_size, dim, dilation)
     torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+    with pytest.MonkeyPatch.context() as patch:
+        pretend_compiling(patch)
+        graph = F.conv2d(gather_neighbours(x, step_size, dilation), neighbour_weights(weight, step_size, dim))
+    torch.testing.assert_close(graph, expected, rtol=1e-12, atol=1e-12)
     direction = torch.randn_like(got)
-    gradients = (torch.autograd.grad(y, (x, weight), direction) for y in (got, expected))
-    for a, b in zip(*gradients, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    wanted, *gradients = (torch.autograd.grad(y, (x, weight), direction) for y in (expected, got, graph))
+    for gradient in gradients:
+        torch.testing.assert_close(gradient, wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_each_image_has_a_map_of_its_own_in_every_form():
+    x, weight, bias = (torch.randn(s, dtype=torch.float64) for s in ((3, 4, 2, 5), (3, 6, 4), (3, 6)))
+    expected = torch.einsum('bchw,boc->bohw', x, weight) + bias[..., None, None]
+    torch.testing.assert_close(image_linear(x, weight, bias), expected)
+    for exporting in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            pretend_compiling(patch, exporting)
+            torch.testing.assert_close(image_linear(x, weight, bias), expected)
 
 
 @pytest.mark.parametrize('step_size', [1, 2, 3, 5])

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from mlp_backbones.ops import add_unfolded, average_of_unfolded, fold_regions, unfold_regions
+from mlp_backbones.ops import add_unfolded, average_of_unfolded, fold_regions, region_linear, unfold_regions
 from tests.ops.compiling import pretend_compiling
 
 
@@ -51,6 +51,9 @@ def test_what_a_branch_adds_and_its_average_are_of_the_unfolded_map(size, region
     before = y.clone()
     add_unfolded(y, folded, scale, region_size, step, dim, first)
     torch.testing.assert_close(y, before + scale * expected)
+    with pytest.MonkeyPatch.context() as patch:
+        pretend_compiling(patch)
+        torch.testing.assert_close(add_unfolded(before, folded, scale, region_size, step, dim, first), y)
 
 
 @settings(max_examples=60, deadline=None)
@@ -87,8 +90,10 @@ def test_the_form_for_exporters_is_the_same(size, region_size, step, dim):
         pretend_compiling(patch)
         assert torch.equal(fold_regions(x, region_size, step, dim), folded)
         assert torch.equal(unfold_regions(folded, region_size, step, dim, x.shape[dim]), x)
-        assert torch.equal(fold_regions(x, region_size, step, dim), folded)
-        assert torch.equal(unfold_regions(folded, region_size, step, dim, x.shape[dim]), x)
+        for first in (False, True):
+            weight = torch.randn(2, folded.shape[1], 1, 1, dtype=torch.float64)
+            got = region_linear(x, weight, None, region_size, step, dim, first)
+            torch.testing.assert_close(got, F.conv2d(fold_regions(x, region_size, step, dim, first), weight))
 
 
 @pytest.mark.parametrize('format_', [torch.contiguous_format, torch.channels_last])

@@ -117,14 +117,18 @@ def test_groups_of_the_axial_shift_move_toward_larger_indices():
     size=st.tuples(st.integers(1, 2), st.integers(1, 7), st.integers(1, 5), st.integers(1, 5)),
     steps=st.sampled_from([1, 3, 5]),
     dim=st.sampled_from([2, 3]),
+    dilation=st.integers(1, 3),
+    exporting=st.booleans(),
 )
-def test_the_form_for_compilers_and_exporters_is_the_same(size, steps, dim):
+def test_the_form_for_compilers_and_exporters_is_the_same(size, steps, dim, dilation, exporting):
     x = torch.randn(size, dtype=torch.float64, requires_grad=True)
     for shift in (cycle_shift, axial_shift):
-        expected = shift(x, steps, dim)
+        expected = shift(x, steps, dim, dilation)
         with pytest.MonkeyPatch.context() as patch:
-            pretend_compiling(patch)
-            got = shift(x, steps, dim)
+            pretend_compiling(patch, exporting)
+            got = shift(x, steps, dim, dilation)
+            with torch.no_grad():
+                assert torch.equal(shift(x, steps, dim, dilation), expected)
         assert torch.equal(got, expected)
         direction = torch.randn_like(got)
         assert torch.equal(*(torch.autograd.grad(y, x, direction)[0] for y in (got, expected)))
