@@ -9,17 +9,22 @@ BOX, MASK = (
     for kind in ('box', 'mask')
 )
 SEGMENTATION = ('mIoU', 'mAcc', 'aAcc')
+PANOPTIC = ('PQ', 'SQ', 'RQ')
 # Metrics of each head; the first one ranks results.
 METRICS = {
-    'RetinaNet': BOX,
+    **dict.fromkeys(('RetinaNet', 'DINO', 'RTMDet', 'Sparse R-CNN', 'ATSS', 'GFL'), BOX),
     'Mask R-CNN': BOX + MASK,
     'Cascade Mask R-CNN': BOX + MASK,
+    'Mask2Former (instance)': MASK + BOX,
+    'Mask2Former (panoptic)': PANOPTIC + BOX + MASK,
+    'Mask2Former (semantic)': SEGMENTATION,
+    'SegFormer': SEGMENTATION,
     'Semantic FPN': SEGMENTATION,
     'UperNet': SEGMENTATION,
     'Classifier': ('Top 1 Accuracy', 'Top 5 Accuracy'),
 }
 # Required in results of heads that have them.
-HEADLINES = ('box AP', 'mask AP', 'mIoU', 'Top 1 Accuracy')
+HEADLINES = ('box AP', 'mask AP', 'mIoU', 'PQ', 'Top 1 Accuracy')
 # The first cannot be above the second.
 ORDERED = (
     *((f'{kind} {low}', f'{kind} AP50') for kind in ('box', 'mask') for low in ('AP', 'AP75')),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar
@@ -9,6 +10,7 @@ from typing import ClassVar
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
+from mmengine.structures import BaseDataElement
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -123,30 +125,63 @@ def model_complexity(model: nn.Module, size: tuple[int, int]) -> tuple[int, int]
     """Count a whole model of :func:`build_meta`: nothing is computed, no memory is taken.
 
     The backbone, neck and dense heads see one image. Of a two-stage detector each box head sees 1,000 regions, each
-    mask head 100. The auxiliary head of a segmentor, which only training uses, counts among the parameters and not
-    among the MACs. These are the conventions of the published figures.
+    mask head 100; those of Sparse R-CNN see its learned proposals. The auxiliary head of a segmentor, which only
+    training uses, counts among the parameters and not among the MACs. These are the conventions of the published
+    figures. The transformer of DINO and the head of Mask2Former, which read values, are computed on the CPU.
 
     Args:
         model: a detector, segmentor or classifier on torch's meta device; put into eval mode.
         size: (H, W) of the image, in pixels.
 
     Returns:
-        (parameters, MACs of all convolutions and linear maps). Norms, activations, shifts, averages, resizing
-        and the sampling of regions are not counted.
+        (parameters, MACs of all convolutions, linear maps and products of attention). Norms, activations, shifts,
+        averages, resizing and the sampling of regions are not counted.
     """
     model.eval()
     with counting_on_meta() as counter:
         features = model.extract_feat(torch.empty(1, _image_channels(model), *size))
         for name in ('rpn_head', 'bbox_head', 'decode_head', 'head'):
-            if getattr(model, name, None) is not None:
-                getattr(model, name)(features)
+            head = getattr(model, name, None)
+            if head is not None and not hasattr(head, 'init_proposal_bboxes') and not _reads_values(model, head):
+                head(features)
         if roi_head := getattr(model, 'roi_head', None):
             for kind, rois in (('bbox', BOX_ROIS), ('mask', MASK_ROIS)):
-                extractors, heads = (_list(getattr(roi_head, f'{kind}_{part}')) for part in ('roi_extractor', 'head'))
+                extractors, heads = (
+                    _list(getattr(roi_head, f'{kind}_{part}', None)) for part in ('roi_extractor', 'head')
+                )
                 for extractor, head in zip(extractors, heads, strict=True):
                     side = extractor.roi_layers[0].output_size
-                    head(torch.empty(rois, extractor.out_channels, *side))
-    return sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2
+                    if learned := getattr(model.rpn_head, 'num_proposals', None):
+                        width = extractor.out_channels
+                        head(torch.empty(learned, width, *side), torch.empty(1, learned, width))
+                    else:
+                        head(torch.empty(rois, extractor.out_channels, *side))
+    macs = counter.get_total_flops() // 2 + _macs_of_queries(model, [tuple(f.shape) for f in features], size)
+    return sum(p.numel() for p in model.parameters()), macs
+
+
+def _reads_values(model: nn.Module, head: nn.Module) -> bool:
+    """Whether a head of queries takes decisions by the values of its inputs, which the meta device has not."""
+    return hasattr(model, 'forward_transformer') or hasattr(head, 'transformer_decoder')
+
+
+def _macs_of_queries(model: nn.Module, shapes: list[tuple[int, ...]], size: tuple[int, int]) -> int:
+    """Count DINO's transformer or Mask2Former's head, computed on the CPU for features of zeros; 0 for other models."""
+    heads = (getattr(model, name, None) for name in ('bbox_head', 'panoptic_head', 'decode_head'))
+    found = next((head for head in heads if head is not None), None)
+    if found is None or not _reads_values(model, found):
+        return 0
+    model = deepcopy(model).to_empty(device='cpu')
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data.zero_()
+    features = [torch.zeros(shape) for shape in shapes]
+    samples = [BaseDataElement(metainfo=dict(img_shape=size, batch_input_shape=size))]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        if hasattr(model, 'forward_transformer'):
+            model.bbox_head(**model.forward_transformer(features, samples))
+        else:
+            (getattr(model, 'panoptic_head', None) or model.decode_head)(features, samples)
+    return counter.get_total_flops() // 2
 
 
 class _KnownShapes(TorchDispatchMode):
@@ -178,6 +213,8 @@ class _RealRates(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def _list(modules: nn.Module) -> list[nn.Module]:
-    """The stages of a cascade, or the one of a plain head."""
+def _list(modules: nn.Module | None) -> list[nn.Module]:
+    """The stages of a cascade, the one of a plain head, or none."""
+    if modules is None:
+        return []
     return list(modules) if isinstance(modules, nn.ModuleList) else [modules]

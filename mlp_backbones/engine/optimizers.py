@@ -1,5 +1,6 @@
-"""Learning rates that fall from the last layer to the first."""
+"""Learning rates of a backbone: a multiple of the base rate, and a decay from the last layer to the first."""
 
+from math import inf
 from typing import Any
 
 from mmengine.logging import print_log
@@ -16,7 +17,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     A parameter of layer ``d`` of ``n`` (:meth:`.MLPBackbone.get_layer_depth`) gets its learning rate times
     ``layer_decay_rate ** (n - 1 - d)``; parameters outside of the backbone keep theirs. The option stands in
-    ``paramwise_cfg``, beside those of mmengine's constructor (``norm_decay_mult``, ``custom_keys``, ...)::
+    ``paramwise_cfg``, beside those of mmengine's constructor (``norm_decay_mult``, ``custom_keys``, ...).::
 
         optim_wrapper = dict(
             constructor='mlp_backbones.LayerDecayOptimWrapperConstructor',
@@ -24,11 +25,14 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.05),
         )
 
+    Beside it, ``backbone_lr_mult`` (default 1) multiplies all rates of the backbone. A custom key ``backbone`` does the
+    same, but turns ``norm_decay_mult`` off for the backbone's norms.
+
     Source: BEiT, arXiv 2106.08254, section 3.1, and the libraries' own for ConvNeXt.
 
     Raises:
-        ValueError: if ``layer_decay_rate`` is missing or not above 0 and at most 1, the optimizer has no ``lr``, or
-            the model holds no backbone of this package.
+        ValueError: if ``layer_decay_rate`` is missing or not above 0 and at most 1, ``backbone_lr_mult`` is not above
+            0, the optimizer has no ``lr``, or the model holds no backbone of this package.
     """
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **kwargs: Any) -> None:
@@ -46,8 +50,10 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         groups: dict[tuple, dict] = {}
         for group in params:
             (parameter,) = group.pop('params')
-            depth, num_layers = depths.get(id(parameter), (0, 1))
-            group['lr'] = group.get('lr', self.base_lr) * rate ** (num_layers - 1 - depth)
+            group.setdefault('lr', self.base_lr)
+            if id(parameter) in depths:
+                depth, num_layers = depths[id(parameter)]
+                group['lr'] *= self.paramwise_cfg.get('backbone_lr_mult', 1) * rate ** (num_layers - 1 - depth)
             groups.setdefault(tuple(sorted(group.items())), {'params': [], **group})['params'].append(parameter)
         params[:] = groups.values()
         rates = [group['lr'] for group in params]
@@ -65,5 +71,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f'paramwise_cfg={self.paramwise_cfg!r} is not valid: it needs layer_decay_rate, a number above 0 '
                 f'and at most 1'
             )
+        mult = self.paramwise_cfg.get('backbone_lr_mult', 1)
+        if type(mult) not in (int, float) or not 0 < mult < inf:
+            raise ValueError(f'backbone_lr_mult={mult!r} is not valid: give a number above 0, such as 0.1')
         if self.base_lr is None:
             raise ValueError('optimizer has no lr, which layer_decay_rate scales: give it one')

@@ -38,6 +38,20 @@ def test_every_family(family):
     assert num_groups <= 2 * layers
 
 
+def test_rates_of_a_whole_backbone():
+    """Beside exceptions for norms, which mmengine's custom keys turn off."""
+    model = torch.nn.ModuleDict(dict(backbone=slim('ASMLP'), head=torch.nn.Linear(DIMS[-1], 2)))
+    for decay in (1, 0.5):
+        cfg = optim_cfg(backbone_lr_mult=0.1, norm_decay_mult=0.0)
+        cfg['paramwise_cfg']['layer_decay_rate'] = decay
+        found, _ = rates(model, cfg)
+        layers = model.backbone.get_layer_depth('stem.none', prefix='x')[1]
+        norm = model.backbone.stem.norm.weight
+        assert found[id(norm)] == (pytest.approx(0.1 * decay ** (layers - 1)), 0)
+        assert found[id(model.backbone.out_norms['3'].weight)] == (pytest.approx(0.1), 0)
+        assert found[id(model.head.weight)] == (1, 0.1)
+
+
 @pytest.mark.parametrize('name', ['mask_rcnn', 'upernet', 'classifier'])
 def test_models_of_all_libraries(name):
     cfg = CONFIGS[name](dict(type='mlp_backbones.HireMLP', arch=slim_arch('HireMLP')), DIMS)
@@ -57,6 +71,7 @@ def test_models_of_all_libraries(name):
     [
         (dict(paramwise_cfg=dict()), 'needs layer_decay_rate'),
         (dict(paramwise_cfg=dict(layer_decay_rate=1.5)), 'above 0 and at most 1'),
+        (dict(paramwise_cfg=dict(layer_decay_rate=0.5, backbone_lr_mult=0)), 'backbone_lr_mult=0 is not valid'),
         (dict(optimizer=dict(type='AdamW')), 'optimizer has no lr'),
     ],
 )

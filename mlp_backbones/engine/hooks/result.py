@@ -20,6 +20,7 @@ FILE = 'result.json'
 METRICS = {
     **{f'coco/bbox_mAP{end}': (f'box AP{name}', 100) for end, name in (('', ''), ('_50', '50'), ('_75', '75'))},
     **{f'coco/segm_mAP{end}': (f'mask AP{name}', 100) for end, name in (('', ''), ('_50', '50'), ('_75', '75'))},
+    **{f'coco_panoptic/{name}': (name, 1) for name in ('PQ', 'SQ', 'RQ')},
     'mIoU': ('mIoU', 1),
     'mAcc': ('mAcc', 1),
     'aAcc': ('aAcc', 1),

@@ -1,0 +1,8 @@
+# Fine-tuning with layer decay: ConvMLP-M on ImageNet-1K at 384x384, 30 epochs. No published result. The drop path is
+# that of convmlp-m_300e_in1k.
+_base_ = ['../_base_/backbones/convmlp_m.py', '../_base_/heads/classifier_layer_decay_30e_in1k.py']
+
+model = dict(
+    backbone=dict(**_base_.backbone, out_indices=(3,), drop_path_rate=0.1, out_norm=True),
+    head=dict(in_channels=512),
+)

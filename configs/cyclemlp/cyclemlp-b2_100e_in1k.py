@@ -1,0 +1,8 @@
+# CycleMLP-B2 on ImageNet-1K in 100 epochs. No published result. The network and its drop path are those of
+# cyclemlp-b2_300e_in1k.
+_base_ = '../_base_/heads/imagenet_100e.py'
+
+model = dict(
+    backbone=dict(type='mlp_backbones.CycleMLP', arch='b2', out_indices=(3,), drop_path_rate=0.1),
+    head=dict(in_channels=512),
+)

@@ -1,0 +1,7 @@
+# SegFormer's head, ShiftViT-T, ADE20K, 160k. No published result. The drop path is that of UperNet 160k.
+_base_ = ['../_base_/backbones/shiftvit_t.py', '../_base_/heads/segformer_160k_ade20k.py']
+
+model = dict(
+    backbone=dict(**_base_.backbone, drop_path_rate=0.3),
+    decode_head=dict(in_channels=_base_.channels),
+)

@@ -1,0 +1,7 @@
+# RTMDet-l, Swin-MLP-T/C6, COCO, 100 epochs. No published result. The drop path is that of Mask R-CNN 3x.
+_base_ = ['../_base_/backbones/swinmlp_tiny_c6.py', '../_base_/heads/rtmdet_l_100e_coco.py']
+
+model = dict(
+    backbone=dict(_delete_=True, **_base_.backbone, out_indices=(1, 2, 3), drop_path_rate=0.2),
+    neck=dict(in_channels=_base_.channels[1:]),
+)
