@@ -160,7 +160,7 @@ def test_a_regression_is_named(result, tmp_path, capsys):
         ('compare --seeds a', "'a' is not valid: give a whole number of at least 0"),
         ('compare --seeds=-1', "'-1' is not valid: give a whole number of at least 0"),
         ('compare --seeds 0,0', "'0,0' is not valid: 0 is repeated"),
-        ('run --precision fp32,int8', "'int8' is not valid: give fp32, bf16, or several with commas"),
+        ('run --precision fp32,fp8', "'fp8' is not valid: give fp32, bf16, int8, or several with commas"),
         ('run --models cyclmlp_b1', "'cyclmlp_b1', did you mean 'cyclemlp_b1'?"),
         ('run --suite detectors --precision bf16', '--precision bf16: the suite detectors takes only fp32'),
         ('run --out README.md/x', '--out README.md/x: the folder README.md cannot be made'),
