@@ -14,8 +14,6 @@ from mlp_backbones.apis.opsets import lower_opset
 from mlp_backbones.apis.quantize import calibration_inputs, quantize_graph
 from mlp_backbones.errors import UserError
 
-pytestmark = pytest.mark.newer  # the older line has no onnxruntime
-
 
 def outputs(file, x):
     return torch.from_numpy(onnxruntime.InferenceSession(file).run(None, {'images': x})[0])
