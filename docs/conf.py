@@ -48,7 +48,7 @@ myst_heading_anchors = 4
 
 # References to torch, mmengine and Python are not resolved: the build has no network.
 nitpicky = True
-nitpick_ignore_regex = [('py:.*', r'(collections|mmengine|numpy|pathlib|re|rich|torch)\..*')]
+nitpick_ignore_regex = [('py:.*', r'(collections|mmengine|numpy|onnx|pathlib|re|rich|torch)\..*')]
 autodoc_typehints = 'description'
 autodoc_typehints_description_target = 'documented'
 autodoc_member_order = 'bysource'
