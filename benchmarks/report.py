@@ -57,6 +57,7 @@ def report(result: Path, base: Path | None, tolerance: float, force: bool, out: 
     """
     content = _load(result)
     target = (out or result.parent) / result.name
+    target.parent.mkdir(parents=True, exist_ok=True)
     if content['suite'] == 'engines':
         if base:
             raise UserError(f'{result} is of the suite engines, which has no comparison: leave the base out')
