@@ -49,6 +49,7 @@ def test_images_of_other_channels(family):
     assert five.macs - three.macs == 64 * (weights if family == 'CycleMLP' else 2 * 8**2 * nets[0].out_channels[0])
 
 
+@pytest.mark.slow
 @pytest.mark.newer
 @pytest.mark.parametrize('family', FAMILIES)
 def test_the_smallest_variant(family):
