@@ -173,9 +173,8 @@ def average_of_unfolded(
     valid = torch.arange(region_size, device=x.device) < length - (x.shape[dim] - 1) * region_size
     average = x.mean((2, 3)) * (groups / side)
     without_last = average - x.select(dim, -1).mean(2) / side
-    average, without_last = (
-        _split(F.linear(vector, weight.flatten(1)), region_size, neighbours_first) for vector in (average, without_last)
-    )
+    averages = F.linear(torch.stack((average, without_last)), weight.flatten(1))  # the weight is read once
+    average, without_last = (_split(vectors, region_size, neighbours_first) for vectors in averages.unbind())
     share = (torch.where(valid, groups, groups - 1) / side).to(bias.dtype)
     bias = (_split(bias[None], region_size, neighbours_first) * share).sum(2)
     return torch.where(valid, average, without_last).sum(2) + bias
