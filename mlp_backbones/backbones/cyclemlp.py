@@ -49,7 +49,7 @@ class CycleLinear(nn.Conv2d):
 
 
 class CycleMixer(nn.Module):
-    """Three branches (along W, along H, channels alone) on one input, re-weighted, then projected (section 3.3).
+    """Three branches (along W, along H, channels only) on one input, re-weighted, then projected (section 3.3).
 
     ``folds_in_graphs`` is whether graphs, whose sizes are open, hold the folded implementation.
     """

@@ -13,14 +13,14 @@ pytestmark = [pytest.mark.slow, pytest.mark.newer]
 
 locked = pytest.mark.skipif(
     (platform.system(), platform.machine()) != ('Linux', 'x86_64'),
-    reason='the GPU kernels stay untested here: triton is locked for Linux x86-64 alone',
+    reason='GPU kernels are untested on this platform, where users have no triton: it is locked for Linux x86-64 only',
 )
 
 
 @locked
 def test_kernels_in_the_interpreter():
     worker = ROOT / 'tests' / 'ops' / 'triton_worker.py'
-    # The variable is set for that process alone: inductor needs triton's compiler.
+    # The variable is set for that process only: inductor needs triton's compiler.
     done = run('-m', 'pytest', '-p', 'no:cacheprovider', worker, TRITON_INTERPRET='1', OMP_NUM_THREADS='1')
     assert done.returncode == 0 and ' passed' in done.stdout and ' skipped' not in done.stdout, done.stdout
 
