@@ -58,6 +58,7 @@ class InterruptHook(Hook):
         self.training = False
         self.validating = False
         self.stopping = False
+        self.lost = False  # another process
         self.done = 0  # iterations
         self.processes: list[dict] = []  # their states
         self.counts: list[int] = []  # of backward passes, from the checkpoint
@@ -177,13 +178,15 @@ class InterruptHook(Hook):
     def after_lost_process(self, runner: Runner, error: RuntimeError) -> None:
         """Save what this process has after a collective operation failed, and raise UserError with what to do.
 
-        The weights are those after the last complete iteration: optimizers step when the gradients have arrived. If
-        another process reports it, SystemExit is raised.
+        The weights are those after the last complete iteration: optimizers step when the gradients have arrived. Those
+        of the broken iteration are left out, and with them what was accumulated before. If another process reports it,
+        SystemExit is raised.
         """
         if not self.training:
             return
         iteration = max(self.done, runner.iter)
         self.processes = []
+        self.lost = True
         if not self._save(runner, iteration):
             sys.exit(1)
         raise UserError(
@@ -201,7 +204,7 @@ class InterruptHook(Hook):
         gradients = [[parameter.grad for parameter in parameters(w)] for w in optim_wrappers(runner)]
         return dict(
             random=getattr(runner.train_loop, 'outside', None) or random_state(),
-            gradients=[found if any(g is not None for g in found) else [] for found in gradients],
+            gradients=[[] if self.lost or all(g is None for g in found) else found for found in gradients],
             # DeepSpeed counts in its engine.
             counts=[getattr(wrapper, '_inner_count', 0) for wrapper in optim_wrappers(runner)],
             attributes={name: values for name, values in changed.items() if values},
