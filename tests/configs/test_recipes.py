@@ -329,15 +329,15 @@ def test_recipe(name):
 
 
 def trained_for_a_step():
-    """All recipes on the drawn digits, and of the others the smallest of each family and head: the larger have more of
-    the same parts, and :func:`test_recipe` builds and counts them all."""
+    """The smallest recipe of each family, and of each kind: head, data and schedule. The others join the same parts in
+    other ways: test_models.py trains each family under each kind of head, and :func:`test_recipe` builds them all."""
     smallest = {}
     for name in sorted(BUILT, key=lambda name: MODELS_BY_NAME[name]['Metadata']['Parameters']):
-        entry = MODELS_BY_NAME[name]
-        meta = entry['Metadata']
-        own = name if meta['Training Data'] == 'DigitScenes' else None
-        smallest.setdefault((entry['In Collection'], meta['Head'], own), name)
-    return list(smallest.values())
+        meta = MODELS_BY_NAME[name]['Metadata']
+        kind = meta['Head'], meta['Training Data'], meta.get('Scales'), '_amp-' in name
+        for key in (MODELS_BY_NAME[name]['In Collection'], kind):
+            smallest.setdefault(key, name)
+    return sorted({*smallest.values()})
 
 
 def cut(model):

@@ -33,12 +33,12 @@ model = dict(
         dict(head, loss_decode=dict(head['loss_decode'], **plain)) for head in _base_.model.auxiliary_head
     ],
 )
-digit_scenes = dict(root='data/few', train=32, val=4)
+digit_scenes = dict(root='data/few', train=16, val=4)
 whole = [step for step in _base_.train_dataloader.dataset.pipeline if step['type'] != 'RandomCrop']
 train_dataloader = dict(batch_size=4, dataset=dict(data_root='data/few', pipeline=whole))
 val_dataloader = dict(dataset=dict(data_root='data/few'))
 test_dataloader = val_dataloader
-train_cfg = dict(max_epochs=2, val_interval=2)
+train_cfg = dict(max_epochs=3, val_interval=3)
 default_hooks = dict(logger=dict(interval=1))
 optim_wrapper = dict(optimizer=dict(lr=1.2e-3, betas=(0.9, 0.98)), clip_grad=None)
 """
@@ -115,13 +115,13 @@ def folder(tmp_path_factory) -> Path:
 
 def test_two_processes_have_the_loss_curve_of_one(folder):
     single = records(folder / 'single', 0)[:, 1]
-    assert len(single) == 16 and single[-1] < 0.7 * single[0]
+    assert len(single) == 12 and single[-1] < 0.8 * single[0]
     # Measured: 4e-7 over 32 iterations.
     np.testing.assert_allclose(curve(folder / 'two'), single, rtol=1e-5)
     # Either process alone is far from it.
     halves = [records(folder / 'two', rank)[:, 1] for rank in (0, 1)]
     assert np.abs(halves[0] / halves[1] - 1).max() > 0.05
-    ends = [torch.load(folder / run / 'epoch_2.pth', weights_only=False)['state_dict'] for run in ('single', 'two')]
+    ends = [torch.load(folder / run / 'epoch_3.pth', weights_only=False)['state_dict'] for run in ('single', 'two')]
     for name, weights in ends[0].items():
         torch.testing.assert_close(ends[1][name], weights, rtol=1e-3, atol=1e-4)
 
@@ -130,7 +130,7 @@ def test_processes_draw_random_numbers_of_their_own_where_the_config_says_so(fol
     """As the recipes do: apart in all iterations of all epochs."""
     same = [records(folder / 'two', rank)[:, 2] for rank in (0, 1)]
     # Each epoch begins alike; after that the recorder draws more in one process.
-    assert (same[0][::8] == same[1][::8]).all()
+    assert (same[0][::4] == same[1][::4]).all()
     options = f'{HALF} train_cfg.val_interval=9 randomness.diff_rank_seed=True'
     finish(start(TWO.replace('--work-dir two', '--work-dir apart').replace(HALF, options), folder))
     apart = np.concatenate([records(folder / 'apart', rank)[:, 2] for rank in (0, 1)])
@@ -145,75 +145,61 @@ def test_gloo_takes_the_place_of_nccl_and_says_so_once(folder):
 
 
 def test_testing_in_two_processes_gives_the_metrics_of_the_training(folder):
-    command = TEST.replace('epoch_5', 'epoch_2') + ' --work-dir tested --cfg-options test_dataloader.batch_size=1'
+    command = TEST.replace('epoch_5', 'epoch_3') + ' --work-dir tested --cfg-options test_dataloader.batch_size=1'
     finish(start(command, folder))
     validated, tested = (folder.glob(f'{name}/*/**/*.json') for name in ('two', 'tested'))
     assert metrics(tested) == metrics(validated)
 
 
-def test_a_killed_process_and_a_stopped_job_are_resumed(folder):
+def test_a_stopped_job_goes_on_after_a_death_and_in_other_numbers_of_processes(folder):
+    """Two processes are stopped in the first epoch; one of two dies in the second; one goes on alone, and is stopped in
+    the third; two end it."""
     (folder / 'dies.py').write_text(
-        "_base_ = 'few.py'\ncustom_hooks = [*_base_.custom_hooks, dict(type='Die', rank=1, iteration=4)]\n"
+        "_base_ = 'few.py'\ncustom_hooks = [*_base_.custom_hooks, dict(type='Die', rank=1, iteration=7)]\n"
     )
-    broken = [command.replace('dir two', 'dir broken') for command in (TWO, RESUME)]
-    first, resume = (command.replace('cyclemlp_upernet_digits', 'dies.py') for command in broken)
-    output = finish(start(first, folder), 1)
-    error = next(line for line in output.splitlines() if line.startswith('error: '))
-    assert 'another process of this job is gone' in error and ' by peer' in error
-    assert f'{folder}/broken/interrupted.pth: go on with the same command and --resume' in error
-    assert 'Signal 9 (SIGKILL) received by PID' in output
-    assert 'in train_step' not in output  # no traceback of our own
-    checkpoint = read_checkpoint(folder / 'broken/interrupted.pth')
-    assert checkpoint['meta']['iter'] == 3
-    # Those of the survivor, which its backward pass left behind.
-    assert checkpoint['processes'][0]['gradients'] == [[]]
-
-    job = start(resume, folder)
-    output = wait_for(job, 'Epoch(train) [2][3/8]')
+    broken = folder / 'broken'
+    alone, resumed = (
+        re.sub('--work-dir [a-z]+', '--work-dir broken', command).replace('cyclemlp_upernet_digits', 'dies.py')
+        for command in (SINGLE, RESUME)
+    )
+    job = start(resumed.replace('--resume ', ''), folder)
+    output = wait_for(job, 'Epoch(train) [1][2/4]')
     job.send_signal(signal.SIGTERM)
     output += finish(job, 1)
     assert output.count('go on with the same command and --resume') == 1
-    checkpoint = read_checkpoint(folder / 'broken/interrupted.pth')
-    assert 11 <= checkpoint['meta']['iter'] < 16
-    assert len(checkpoint['processes']) == 2
+    checkpoint = read_checkpoint(broken / 'interrupted.pth')
+    assert checkpoint['meta']['iter'] in (2, 3) and len(checkpoint['processes']) == 2
 
-    finish(start(resume, folder))
+    output = finish(start(resumed, folder), 1)
+    error = next(line for line in output.splitlines() if line.startswith('error: '))
+    assert 'another process of this job is gone' in error and ' by peer' in error
+    assert f'{broken}/interrupted.pth: go on with the same command and --resume' in error
+    assert 'Signal 9 (SIGKILL) received by PID' in output
+    assert 'in train_step' not in output  # no traceback of our own
+    checkpoint = read_checkpoint(broken / 'interrupted.pth')
+    assert checkpoint['meta']['iter'] == 6
+    # Those of the survivor, which its backward pass left behind.
+    assert [process['gradients'] for process in checkpoint['processes']] == [[[]]]
+    # To the bit, random numbers included, until then.
     for rank in (0, 1):
-        whole, broken = (records(folder / name, rank) for name in ('two', 'broken'))
-        np.testing.assert_array_equal(broken[:, :2], whole[:, :2])
-        # Random numbers, too, where all stopped together: in the second epoch.
-        np.testing.assert_array_equal(broken[-8:], whole[-8:])
+        np.testing.assert_array_equal(records(broken, rank), records(folder / 'two', rank)[:6])
 
-
-def test_another_number_of_processes_goes_on_with_the_curve_of_one(folder):
-    """From two processes to one and back, each in the middle of an epoch; the total batch stays."""
-    single = SINGLE.replace('dir single', 'dir changed')
-    resumed = RESUME.replace('dir two', 'dir changed')
-    parts = [
-        (resumed.replace('--resume ', ''), 'Epoch(train) [1][3/8]'),
-        (f'{single} --resume', 'Epoch(train) [2][3/8]'),
-    ]
-    for command, line in parts:
-        job = start(command, folder)
-        output = wait_for(job, line)
-        job.send_signal(signal.SIGTERM)
-        output += finish(job, 1 if 'dist' in command else 130)
+    job = start(f'{alone} --resume', folder)
+    output = wait_for(job, 'Epoch(train) [3][2/4]')
+    job.send_signal(signal.SIGTERM)
+    output += finish(job, 130)
     assert output.count('2 processes trained before, and 1 do now') == 1
-    checkpoint = read_checkpoint(folder / 'changed/interrupted.pth')
-    assert 11 <= checkpoint['meta']['iter'] < 16 and len(checkpoint['processes']) == 1
-    refused = finish(start(resumed.replace('batch_size=6', 'batch_size=3'), folder), 1)
-    assert 'resume with train_dataloader.batch_size=2' in refused
-    finish(start(resumed, folder))
+    checkpoint = read_checkpoint(broken / 'interrupted.pth')
+    assert checkpoint['meta']['iter'] in (10, 11) and len(checkpoint['processes']) == 1
 
-    curves = [{int(n): loss for n, loss, _ in records(folder / 'changed', rank)} for rank in (0, 1)]
-    found = [np.mean([curve[n] for curve in curves if n in curve]) for n in range(1, 17)]
-    assert len(curves[0]) == 16 > len(curves[1]) >= 4
+    finish(start(resumed, folder))
+    curves = [{int(n): loss for n, loss, _ in records(broken, rank)} for rank in (0, 1)]
+    found = [np.mean([curve[n] for curve in curves if n in curve]) for n in range(1, 13)]
+    assert len(curves[0]) == 12 > len(curves[1]) >= 7
     np.testing.assert_allclose(found, records(folder / 'single', 0)[:, 1], rtol=1e-5)
-    ends = [torch.load(folder / run / 'epoch_2.pth', weights_only=False) for run in ('single', 'changed')]
-    for key in ('param_schedulers', 'message_hub'):
-        assert key in ends[0]
-    assert ends[1]['param_schedulers'] == ends[0]['param_schedulers']
-    assert ends[1]['meta']['iter'] == 16 and ends[1]['meta']['epoch'] == 2
+    ends = [torch.load(folder / run / 'epoch_3.pth', weights_only=False) for run in ('single', 'broken')]
+    assert ends[0]['param_schedulers'] and ends[1]['param_schedulers'] == ends[0]['param_schedulers']
+    assert ends[1]['meta']['iter'] == 12 and ends[1]['meta']['epoch'] == 3
     for name, weights in ends[0]['state_dict'].items():
         torch.testing.assert_close(ends[1]['state_dict'][name], weights, rtol=1e-3, atol=1e-4)
     for number, state in ends[0]['optimizer']['state'].items():
@@ -228,7 +214,7 @@ def test_fsdp_has_the_loss_curve_of_one_process(folder):
     (folder / 'fsdp.py').write_text(config.replace(base, 'few.py'))
     finish(start(FSDP, folder))
     np.testing.assert_allclose(curve(folder / 'fsdp'), records(folder / 'single', 0)[:, 1], rtol=1e-5)
-    ends = [torch.load(folder / run / 'epoch_2.pth', weights_only=False)['state_dict'] for run in ('single', 'fsdp')]
+    ends = [torch.load(folder / run / 'epoch_3.pth', weights_only=False)['state_dict'] for run in ('single', 'fsdp')]
     for name, weights in ends[0].items():
         torch.testing.assert_close(ends[1][name], weights, rtol=1e-3, atol=1e-4)
 

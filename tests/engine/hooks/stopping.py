@@ -50,11 +50,13 @@ class Stop(Hook):
 
 @HOOKS.register_module()
 class Die(Hook):
-    """Kills the process of a rank before an iteration, so that the others have gradients which never meet its own."""
+    """Kills the process of a rank before an iteration, once; the others then have gradients which never meet its own."""
 
     def __init__(self, rank: int, iteration: int):
         self.rank, self.iteration = rank, iteration
 
     def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
-        if runner.rank == self.rank and runner.iter + 1 == self.iteration and not runner._resume:
+        done = Path(runner.work_dir, 'died')
+        if runner.rank == self.rank and runner.iter + 1 == self.iteration and not done.exists():
+            done.touch()
             os.kill(os.getpid(), signal.SIGKILL)
