@@ -6,6 +6,7 @@ import io
 import re
 import warnings
 from contextlib import redirect_stdout
+from copy import copy
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
@@ -42,6 +43,32 @@ LIBRARIES = ('mmdet', 'mmseg', 'mmpretrain')
 DATA_FILES = ('.json', '.yaml', '.yml')
 # What JSON and YAML write as lists and the libraries want as tuples.
 _PAIRS = re.compile('scale|size|range|ratio|pad')
+
+
+_formatted: dict[str, str] = {}
+
+
+class FormattedOnce(Config):
+    """A config whose text is formatted once for each content.
+
+    yapf needs half a second, and mmengine asks for the text for the log, for two files and for each checkpoint.
+    """
+
+    @classmethod
+    def fromfile(cls, path: Path) -> 'FormattedOnce':
+        """As mmengine's, which makes its own class."""
+        config = cls.__new__(cls)
+        config.__setstate__(Config.fromfile(path).__getstate__())
+        return config
+
+    @property
+    def pretty_text(self) -> str:
+        plain = copy(self)
+        object.__setattr__(plain, '_format_python_code', False)
+        text = super(FormattedOnce, plain).pretty_text
+        if text not in _formatted:
+            _formatted[text] = super().pretty_text
+        return _formatted[text]
 
 
 def check_device(device: str) -> None:
@@ -139,7 +166,7 @@ def _read(path: Path) -> Config:
         content = load(path) if path.suffix in DATA_FILES else {}
         if not isinstance(content, dict):
             raise UserError(f'config {printable(path)} holds a {type(content).__name__}, expected keys and values')
-        config = Config.fromfile(path)
+        config = FormattedOnce.fromfile(path)
         # Classes that a pure Python config imports are looked up now.
         nodes = list(dicts(config._cfg_dict))
     except UserError:
