@@ -33,12 +33,13 @@ test-fast: $(STAMP)  ## run the fast tests (4 to 5 minutes on two cores)
 	$(PYTEST) -m 'not browser and not slow'
 
 # Without graphs, which torch 2.1 cannot export, and without the rooms of the clone only. Of the slow tests, those of what
-# depends on the libraries: installation, checkpoints, recipes, training, resuming and the tools.
+# depends on torch or the libraries: reference outputs, installation, checkpoints, recipes, training, resuming, the tools.
 PYTEST_OPENMMLAB := OMP_NUM_THREADS=1 $(OPENMMLAB)/bin/python -m pytest $(PYTEST_OPTIONS)
 test-openmmlab: $(OPENMMLAB)/.stamp  ## test with the original OpenMMLab line and torch 2.1, in .venv-openmmlab
 	$(PYTEST_OPENMMLAB) -m 'not browser and not newer and not slow' \
 		--ignore tests/backbones/test_graphs.py --ignore tests/apis/test_quantize.py --ignore tests/benchmarks --ignore tests/docs
-	$(PYTEST_OPENMMLAB) -m 'not newer and slow' tests/test_install.py tests/test_registry.py tests/checkpoints tests/configs tests/engine tests/tools
+	$(PYTEST_OPENMMLAB) -m 'not newer and slow' tests/backbones/test_references.py tests/test_install.py tests/test_registry.py \
+		tests/checkpoints tests/configs tests/engine tests/tools
 
 test-browser: $(STAMP)  ## test the leaderboard page in Chromium (as root, installs Debian's chromium if it is missing)
 	@bash requirements/chromium.sh

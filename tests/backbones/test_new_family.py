@@ -1,5 +1,7 @@
 """A plain new family is one file and one import line: docs/average_mlp.py, in a process of its own."""
 
+import pytest
+
 from tests.conftest import ROOT, run
 
 SCRIPT = """
@@ -35,6 +37,7 @@ assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), twin.sta
 """
 
 
+@pytest.mark.slow
 def test_one_file_and_one_import(tmp_path):
     (tmp_path / 'script.py').write_text(SCRIPT)
     done = run('script.py', cwd=tmp_path, PYTHONPATH=f'{ROOT}:{ROOT / "docs"}')

@@ -26,9 +26,18 @@ def assert_matches(tensor: torch.Tensor, expected: dict) -> None:
     assert abs(values.std() - expected['std']) < TOLERANCE * scale
 
 
-@pytest.mark.parametrize(
-    ('name', 'backend'), [(name, b) for name in REFERENCES for b in BACKENDS.get(name.split('_')[0], ('plain',))]
-)
+def cases():
+    """All references in all backends; those after the first of a family are slow."""
+    families = set()
+    for name in REFERENCES:
+        family = name.split('_')[0]
+        marks = [pytest.mark.slow] if family in families else []
+        families.add(family)
+        for backend in BACKENDS.get(family, ('plain',)):
+            yield pytest.param(name, backend, marks=marks)
+
+
+@pytest.mark.parametrize(('name', 'backend'), cases())
 def test_published_network(name, backend):
     with mb.ops.use_backend(backend):
         check_published_network(name)

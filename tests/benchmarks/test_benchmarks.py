@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmarks import comparison
 from benchmarks.__main__ import main
 from benchmarks.comparison import LR, Run
 from benchmarks.measure import count, peak_memory
@@ -183,7 +184,7 @@ def few_scenes(data: Path) -> list[str]:
     return ['digit_scenes.train=8', 'digit_scenes.val=2', f'digit_scenes.root={data}', *roots]
 
 
-def test_a_comparison_goes_on_after_a_kill(tmp_path, capsys):
+def test_a_comparison_goes_on_after_a_kill(tmp_path, capsys, monkeypatch):
     command = [
         *('-m', 'benchmarks', 'compare', '--heads', 'upernet', '--networks', 'asmlp', '--jobs', 1),
         *('--work-dir', tmp_path / 'work', '--out', tmp_path / 'out', '--rates', '1e-3,2e-3', '--seeds', '0,1'),
@@ -202,6 +203,7 @@ def test_a_comparison_goes_on_after_a_kill(tmp_path, capsys):
     assert not (later / 'result.json').exists()
 
     arguments = [str(argument) for argument in command[2:]]
+    monkeypatch.setattr(comparison, 'REPEATS', 2)
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert '3 trainings, 1 at a time' in printed and 'about' not in printed.splitlines()[0], printed

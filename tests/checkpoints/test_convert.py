@@ -77,6 +77,7 @@ def test_a_family_without_published_weights(arch):
         convert(state, 'official')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', REFERENCES)
 def test_round_trip_gives_the_reference_file_its_keys_and_shapes_back(name):
     state = reference_state(name)
@@ -103,6 +104,7 @@ def test_constants_of_the_cycle_layer_are_its_offsets():
     assert not columns.any() and rows[:6].tolist() == [0, 1, -1, 0, 1, -1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', [name for name in REFERENCES if name.endswith('cls')])
 def test_mmpretrain_files_load_into_a_classifier_of_mmpretrain(name):
     from mmpretrain.registry import MODELS
@@ -187,6 +189,7 @@ def test_an_arch_of_ones_own_converts_too():
     assert set(back) == set(state) and all(torch.equal(back[key], state[key]) for key in state)
 
 
+@pytest.mark.slow
 def test_the_tool(tmp_path, run_here):
     source, new, back = (tmp_path / name for name in ('official.pth', 'new.pth', 'back.pth'))
     torch.save(reference_file('hiremlp_tiny_cls'), source)

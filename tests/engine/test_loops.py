@@ -179,6 +179,7 @@ def assert_same(found, expected):
     assert runner.model.assigner.threshold == ended.model.assigner.threshold
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('loop', 'data', 'workers', 'accumulate', 'stops'),
     [

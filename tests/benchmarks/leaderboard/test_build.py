@@ -250,6 +250,7 @@ def test_the_files_of_the_committed_results(tmp_path):
     assert len(links) > 50 and all((tmp_path / link).exists() for link in links)
 
 
+@pytest.mark.slow
 def test_the_committed_results_have_no_fault(run_here):
     done = run_here('-m', 'benchmarks.leaderboard', 'check')
     assert done.returncode == 0 and done.stdout.endswith('result files and the metafiles: no fault\n'), done.stdout

@@ -50,7 +50,7 @@ class Stop(Hook):
 
 @HOOKS.register_module()
 class Die(Hook):
-    """Kills the process of a rank before an iteration, once; the others then have gradients which never meet its own."""
+    """Kills the process of a rank before an iteration, once; the gradients of the others then never meet its own."""
 
     def __init__(self, rank: int, iteration: int):
         self.rank, self.iteration = rank, iteration
