@@ -35,9 +35,10 @@ def autocast_dtype(device: str) -> torch.dtype | None:
         device: the kind, such as 'cpu' or 'cuda'.
     """
     if TORCH >= (2, 4):
-        if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        # Dynamo cannot trace the first question.
+        if not is_compiling() and not torch.amp.is_autocast_available(device):
             return None
-        return torch.get_autocast_dtype(device)
+        return None if not torch.is_autocast_enabled(device) else torch.get_autocast_dtype(device)
     if device == 'cuda':
         return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None
     if device == 'cpu':

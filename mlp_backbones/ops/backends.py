@@ -19,6 +19,7 @@ IMPLEMENTATIONS = {
     'cycle_linear': ('plain', 'triton'),
     'axial_linear': ('plain', 'triton'),
     'group_norm_gelu': ('plain', 'triton'),
+    'group_norm_linear': ('plain', 'folded'),
 }
 NAMES = ('plain', 'folded', 'triton')
 VARIABLE = 'MLP_BACKBONES_BACKEND'
@@ -37,8 +38,9 @@ def active_backends(device: str | torch.device = 'cpu') -> dict[str, str]:
         device: 'cpu' or 'cuda'. Default 'cpu'.
 
     Returns:
-        Operator to 'plain' (the definition), 'folded' (the weights contain the maps after the branches; on the CPU, in
-        ``hire_mix`` only without gradients) or 'triton' (kernels that shift while they load; only when pinned, see
+        Operator to 'plain' (the definition), 'folded' (the weights contain the maps after the branches or the norm
+        before; on the CPU, in ``hire_mix`` only without gradients, in ``group_norm_linear`` only when compiled without
+        gradients) or 'triton' (kernels that shift while they load; only when pinned, see
         :func:`use_backend`).
 
     Raises:

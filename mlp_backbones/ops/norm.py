@@ -1,5 +1,6 @@
-"""GroupNorm of one group, with GELU."""
+"""GroupNorm of one group, with the GELU or the linear map behind it."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,3 +31,34 @@ def group_norm_gelu(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5, 
         return triton.group_norm_gelu(x, weight, bias, eps, act)
     x = F.group_norm(x, 1, weight, bias, eps)
     return gelu(x) if act else x
+
+
+def group_norm_linear(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    linear_weight: Tensor,
+    linear_bias: Tensor | None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Apply a point-wise linear map to the GroupNorm of one group of ``x``, without writing the normalised map.
+
+    With the mean ``m`` and the standard deviation ``s`` of an image, the result is ``(V x - m V 1) / s + W bias + b``,
+    where ``W`` and ``b`` are the linear map and ``V = W diag(weight)``. A compiler fuses all but ``V x`` with the
+    operators behind it.
+
+    Args:
+        x: ``[B, C_in, H, W]``.
+        weight, bias: of the norm, ``[C_in]``.
+        linear_weight, linear_bias: of a 1x1 convolution, ``[C_out, C_in, 1, 1]`` and ``[C_out]`` or None.
+        eps: added to the variance. Default 1e-5.
+
+    Returns:
+        ``[B, C_out, H, W]``.
+    """
+    variance, mean = torch.var_mean(x, (1, 2, 3), correction=0, keepdim=True)
+    scaled = linear_weight * weight[:, None, None]
+    offset = F.linear(bias, linear_weight.flatten(1), linear_bias)[:, None, None]
+    # The sum of the rounded products: that which a large mean adds is subtracted as it is.
+    centred = F.conv2d(x, scaled) - scaled.sum(1) * mean
+    return centred * torch.rsqrt(variance + eps) + offset

@@ -12,7 +12,7 @@ from tests.data import recipe
 TOLERANCE = 1e-9
 FAMILIES = {name.lower(): name for name in mb.backbones.FAMILIES}
 # In every backend that the CPU has, for families with more than one.
-BACKENDS = {'cyclemlp': ('plain', 'folded'), 'hiremlp': ('plain', 'folded')}
+BACKENDS = {'asmlp': ('plain', 'folded'), 'cyclemlp': ('plain', 'folded'), 'hiremlp': ('plain', 'folded')}
 REFERENCES = [path.stem for path in sorted((ROOT / 'tests' / 'data').glob('*_*.json'))]
 
 
