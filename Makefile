@@ -22,6 +22,8 @@ demo: $(STAMP)  ## train, test and show a small Mask R-CNN on drawn digits
 	$(BIN)/python tools/test.py $(CONFIG) $$(cat $(WORK)/last_checkpoint) --work-dir $(WORK) --show-dir $(WORK)/pictures
 	$(BIN)/python tools/report.py $(WORK)
 
+# Images of containers often set it: every process would compile the libraries' modules anew.
+export PYTHONDONTWRITEBYTECODE :=
 # A process per core, of one thread each: most tests have no use for a second.
 PYTEST_OPTIONS := -n auto --maxprocesses 4 --dist worksteal
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
+import yaml
 from mmengine.config import Config
 from mmengine.config import utils as config_utils
 from mmengine.fileio import load
@@ -88,3 +89,8 @@ def _find_metadata(theirs: Callable, package: str, name: str) -> dict:
     path, folder = find_recipe(name), recipes_folder()
     models = (model for file in load(folder / INDEX)['Import'] for model in load(folder / file)['Models'])
     return {**next((model for model in models if folder / model['Config'] == path), {}), 'Config': str(path)}
+
+
+def read_metafile(path: Path) -> dict:
+    """Read a metafile or their index; YAML's parser in C, where there is one, takes a tenth of the time."""
+    return yaml.load(path.read_text(), getattr(yaml, 'CSafeLoader', yaml.SafeLoader))

@@ -17,6 +17,7 @@ from mmengine.config import config
 from mmengine.visualization import Visualizer
 from yapf.yapflib import yapf_api
 
+from mlp_backbones.recipes import INDEX, read_metafile
 from tests.data import recipe
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +25,12 @@ ROOT = Path(__file__).parents[1]
 DEVICE = os.environ.get('MLP_BACKBONES_TEST_DEVICE', 'cpu')
 if DEVICE != 'cpu':
     torch.set_default_device(DEVICE)
+
+
+@cache
+def metafiles() -> tuple[dict, ...]:
+    """All metafiles, in the order of model-index.yml; nobody may change them."""
+    return tuple(read_metafile(ROOT / path) for path in read_metafile(ROOT / INDEX)['Import'])
 
 
 def format_once() -> None:

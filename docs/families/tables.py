@@ -6,12 +6,11 @@ from functools import cache
 from math import log
 from pathlib import Path
 
-import yaml
-
 import mlp_backbones as mb
 from mlp_backbones.analysis.complexity import complexity
 from mlp_backbones.apis.zoo import INTRODUCTION, Row, as_markdown, load_references, load_zoo, tabulate
 from mlp_backbones.backbones import FAMILIES
+from mlp_backbones.recipes import INDEX, read_metafile
 
 ROOT = Path(__file__).parents[2]
 # Tables of docs/choosing.md: the protocol of each, as (head, schedule, scales of training, scales of testing).
@@ -53,8 +52,8 @@ def results(rows: list[Row]) -> str:
 def counts() -> str:
     """List the counts of each recipe beside the published ones."""
     text = '| config | parameters, M: ours / published | MACs, G: ours / published | at |\n|---|---|---|---|\n'
-    for metafile in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']:
-        for model in yaml.safe_load((ROOT / metafile).read_text())['Models']:
+    for metafile in read_metafile(ROOT / INDEX)['Import']:
+        for model in read_metafile(ROOT / metafile)['Models']:
             meta = model['Metadata']
             published = meta.get('Published', {})
             height, width = meta['Input Size']

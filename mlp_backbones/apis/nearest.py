@@ -5,13 +5,13 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-import yaml
 from mmengine.config import Config, ConfigDict
 
 from ..checkpoints import list_weights
 from ..checkpoints.weights import SCHEME, Weights
 from ..engine.nodes import type_name
 from ..errors import UserError, printable
+from ..recipes import read_metafile
 from .config import library
 from .edits import plain
 
@@ -34,7 +34,7 @@ def _recipes(configs: Path) -> list[dict]:
     """The entries of all metafiles, without what was trained only on digits."""
     found = []
     for path in sorted(configs.glob('*/metafile.yml')):
-        found += yaml.load(path.read_text(), getattr(yaml, 'CSafeLoader', yaml.SafeLoader))['Models']
+        found += read_metafile(path)['Models']
     return [model for model in found if model['Metadata']['Training Data'] != 'DigitScenes']
 
 

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from ..backbones.arguments import unknown
 from ..errors import UserError
-from ..recipes import INDEX, recipes_folder
+from ..recipes import INDEX, read_metafile, recipes_folder
 
 MULTI_SCALE = '(ms+flip)'
 NONE = 'no published result'
@@ -90,7 +89,7 @@ def load_zoo(root: Path) -> list[Row]:
     Raises:
         UserError: if a metafile lacks something.
     """
-    return _read(root, yaml.safe_load((root / INDEX).read_text())['Import'])
+    return _read(root, read_metafile(root / INDEX)['Import'])
 
 
 def load_references(root: Path) -> list[Row]:
@@ -210,7 +209,7 @@ FORMATS = dict(table=as_terminal, csv=as_csv, json=as_json, markdown=as_markdown
 
 
 def _read(root: Path, paths: Iterable[str]) -> list[Row]:
-    contents = {path: yaml.safe_load((root / path).read_text()) for path in paths}
+    contents = {path: read_metafile(root / path) for path in paths}
     collections = [one for content in contents.values() for one in content.get('Collections', [])]
     papers = {one['Name']: one['Paper']['URL'] for one in collections}
     rows = []

@@ -19,13 +19,13 @@ from mlp_backbones.apis import load_config
 from mlp_backbones.engine.runner import fuse_where_possible
 from mlp_backbones.layers import Affine
 from tests.configs.test_models import data
-from tests.conftest import ROOT
+from tests.conftest import ROOT, metafiles
 
 pytestmark = pytest.mark.slow
 
 CONFIGS = {p.stem: p for p in sorted((ROOT / 'configs').rglob('*.py')) if '_base_' not in p.parts}
 INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
-METAFILES = [yaml.safe_load((ROOT / path).read_text()) for path in INDEX]
+METAFILES = metafiles()
 COLLECTIONS = [collection['Name'] for metafile in METAFILES for collection in metafile['Collections']]
 MODELS_BY_NAME = {model['Name']: model for metafile in METAFILES for model in metafile['Models']}
 # Recipes that join the base of a head in configs/_base_/heads/ with a backbone: test_heads.py compares them with both,

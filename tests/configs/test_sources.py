@@ -5,19 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 from torch import nn
 
 from mlp_backbones.engine.hooks.checkpoint import KeepingCheckpointHook
-from tests.conftest import ROOT
+from tests.conftest import ROOT, metafiles
 
 RECIPES = {
     recipe['Name']: recipe
-    for path in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
-    for recipe in yaml.safe_load((ROOT / path).read_text())['Models']
+    for metafile in metafiles()
+    for recipe in metafile['Models']
     # Those of configs/_base_/heads/ are compared with their bases in test_heads.py.
     if recipe['Metadata']['Training Data'] != 'DigitScenes'
     and '/_base_/heads/' not in (ROOT / recipe['Config']).read_text()

@@ -17,13 +17,9 @@ from mlp_backbones.checkpoints import convert, find_state_dict
 from mlp_backbones.checkpoints.incoming import convert_incoming
 from mlp_backbones.checkpoints.weights import IMAGENET_MEAN
 from tests.checkpoints.server import serve
-from tests.conftest import ROOT
+from tests.conftest import ROOT, metafiles
 
-RECIPES = [
-    recipe
-    for path in yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
-    for recipe in yaml.safe_load((ROOT / path).read_text())['Models']
-]
+RECIPES = [recipe for metafile in metafiles() for recipe in metafile['Models']]
 LINKED = {recipe['Name']: recipe for recipe in RECIPES if 'Weights' in recipe}
 PAGES = {recipe['Name']: recipe for recipe in RECIPES if 'Weights Page' in recipe['Metadata']}
 
