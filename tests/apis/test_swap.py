@@ -136,6 +136,7 @@ def test_dilated_backbones_stay_dilated():
     assert detector.roi_head.bbox_head.in_channels == 512
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'name',
     [
@@ -197,6 +198,7 @@ def test_heads_that_read_vectors_get_an_average():
     assert retriever.head.in_channels == 512
 
 
+@pytest.mark.slow
 def test_paper_recipe_is_scaled_to_the_batch():
     name = 'mmseg::upernet/upernet_r50_4xb4-20k_voc12aug-512x512.py'  # 16 images
     assert planned(name, recipe='paper').optim_wrapper.optimizer.lr == 6e-5  # UperNet's, for 16

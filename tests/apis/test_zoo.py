@@ -121,6 +121,7 @@ def test_formats(rows):
     assert listed[0]['rows'][2]['metrics']['box AP small'] == 20.0
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_named(tmp_path, rows):
     broken = model('x', 'UperNet', 'ADE20K')
     del broken['Metadata']['FLOPs']

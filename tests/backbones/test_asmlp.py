@@ -24,6 +24,7 @@ def norms_in_graph(block, x):
     return counts
 
 
+@pytest.mark.slow
 @pytest.mark.newer
 def test_compiled_inference_folds_the_norms_of_the_first_two_stages():
     torch.manual_seed(0)

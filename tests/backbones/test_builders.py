@@ -18,6 +18,7 @@ def test_list_by_pattern():
     assert mb.list_backbones('resnet*') == [] and mb.list_backbones('*') == mb.list_backbones()
 
 
+@pytest.mark.slow
 def test_every_name_of_the_list_builds():
     with torch.device('meta'):
         for name in mb.list_backbones():

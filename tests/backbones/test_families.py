@@ -178,6 +178,7 @@ AS_TORCH = ('hiremlp_tiny', 'wavemlp_t_dw')
 EMBEDDINGS_AS_TORCH = ('cyclemlp_b1', 'msmlp_tiny', 'swinmlp_tiny_c6', 'visionpermutator_s7')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['asmlp_tiny', 'convmlp_s', 'mlpmixer_s32', *AS_TORCH, *EMBEDDINGS_AS_TORCH])
 def test_initial_weights_of_every_kind_of_layer(name):
     net = mb.build_backbone(name)
@@ -278,6 +279,7 @@ def test_every_kind_of_wavemlp_fuses_without_changing_a_number(arch):
     assert bool(left) is (arch.get('mode') == 'depthwise')  # the 3x3 convolution pads what norm1 gives
 
 
+@pytest.mark.slow
 @pytest.mark.newer
 def test_checkpointing_compiles():
     net = mb.HireMLP(dict(dims=DIMS, depths=(1, 1, 1, 1)), with_cp=True, out_indices=(0,)).double()

@@ -36,6 +36,7 @@ def twin(net, family, **kwargs):
     return other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('family', DILATED)
 @settings(max_examples=8, deadline=None)
 @given(batch=st.integers(1, 2), height=st.integers(1, 97), width=st.integers(1, 97), stride=st.sampled_from([8, 16]))

@@ -38,6 +38,7 @@ def test_every_variant_is_identified(family, arch):
 
 
 # The larger variants have more of the same parts.
+@pytest.mark.slow
 @pytest.mark.parametrize(('family', 'arch'), dict(reversed(VARIANTS)).items())
 def test_a_variant_of_every_family_is_loaded_and_taken_back(family, arch, tmp_path):
     state = official_state(family, arch)

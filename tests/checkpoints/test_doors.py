@@ -150,6 +150,7 @@ def test_load_from_of_a_plain_runner(tmp_path, family):
     assert all(torch.equal(found[name], tensor) for name, tensor in source.named_parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('family', FAMILIES)
 def test_a_classifier_into_a_detector(tmp_path, family):
     """The mix-up of load_from and init_cfg that costs a training."""

@@ -102,6 +102,7 @@ def test_every_layout_through_every_door(family, layout, door, logged):
     assert not [text for text in logged() if 'stem and stages' in text or 'does not fit' in text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('family', 'arch'), [v for v in VARIANTS if v[1] in ('b1', 'tiny', 's', 'tiny_c12', 't', 's7', 's16')]
 )
@@ -202,6 +203,7 @@ def resnet() -> dict:
     return {name: torch.zeros(()).expand(tensor.shape) for name, tensor in names.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('prefix', ['', 'backbone.', 'model.backbone.'])
 @pytest.mark.parametrize(('state', 'name'), [(b2_as_published, 'CycleMLP-B2'), (resnet, 'conv1.weight')])
 @pytest.mark.parametrize('door', [by_torch, by_mmengine])

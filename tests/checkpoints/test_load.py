@@ -320,6 +320,7 @@ def test_a_network_that_awaits_its_weights_warns_once(tmp_path):
             quiet(image)
 
 
+@pytest.mark.slow
 @pytest.mark.newer
 def test_a_network_that_awaits_its_weights_exports():
     init_cfg = dict(type='Pretrained', checkpoint='a.pth')

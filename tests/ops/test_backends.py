@@ -40,6 +40,7 @@ def test_what_cannot_run_is_an_error_and_not_a_slower_implementation():
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.newer
 def test_triton_runs_on_cuda_or_is_an_error():
     with ops.use_backend('triton'), pytest.raises(RuntimeError, match=r'CUDA.* cpu'):
@@ -50,6 +51,7 @@ def test_triton_runs_on_cuda_or_is_an_error():
     assert '`pip install triton`' in run('-c', without_triton).stdout
 
 
+@pytest.mark.slow
 def test_networks_log_them_once():
     """At the first step of the first network of a family in a process, with its own operators only."""
     steps = '; '.join(f'net = mb.{family}({slim_arch(family)!r}).eval(); net(x); net(x)' for family in FAMILIES)
