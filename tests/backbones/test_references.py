@@ -37,7 +37,7 @@ def cases():
             yield pytest.param(name, backend, marks=marks)
 
 
-@pytest.mark.parametrize(('name', 'backend'), cases())
+@pytest.mark.parametrize(('name', 'backend'), [*cases()])
 def test_published_network(name, backend):
     with mb.ops.use_backend(backend):
         check_published_network(name)
