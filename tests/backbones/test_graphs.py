@@ -17,8 +17,8 @@ from mlp_backbones.ops import SPATIAL_RULES
 from tests.backbones.slim import loss_of, slim_arch
 
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize('family', FAMILIES)]
-# torch makes graphs of their own for a batch of one, and for squares where the first image was one.
 MAIN = ('ASMLP', 'CycleMLP', 'HireMLP', 'ConvMLP', 'SwinMLP')
+# torch makes graphs of their own for a batch of one, and for squares where the first image was one.
 SIZES = [(2, 3, 70, 93), (3, 3, 77, 101), (4, 3, 130, 67)]
 
 

@@ -33,7 +33,7 @@ model = dict(
         dict(head, loss_decode=dict(head['loss_decode'], **plain)) for head in _base_.model.auxiliary_head
     ],
 )
-digit_scenes = dict(root='data/few', train=16, val=4)
+digit_scenes = dict(root='data/few', train=24, val=4)
 whole = [step for step in _base_.train_dataloader.dataset.pipeline if step['type'] != 'RandomCrop']
 train_dataloader = dict(batch_size=4, dataset=dict(data_root='data/few', pipeline=whole))
 val_dataloader = dict(dataset=dict(data_root='data/few'))
@@ -115,7 +115,7 @@ def folder(tmp_path_factory) -> Path:
 
 def test_two_processes_have_the_loss_curve_of_one(folder):
     single = records(folder / 'single', 0)[:, 1]
-    assert len(single) == 12 and single[-1] < 0.8 * single[0]
+    assert len(single) == 18 and single[-1] < 0.8 * single[0]
     # Measured: 4e-7 over 32 iterations.
     np.testing.assert_allclose(curve(folder / 'two'), single, rtol=1e-5)
     # Either process alone is far from it.
@@ -130,7 +130,7 @@ def test_processes_draw_random_numbers_of_their_own_where_the_config_says_so(fol
     """As the recipes do: apart in all iterations of all epochs."""
     same = [records(folder / 'two', rank)[:, 2] for rank in (0, 1)]
     # Each epoch begins alike; after that the recorder draws more in one process.
-    assert (same[0][::4] == same[1][::4]).all()
+    assert (same[0][::6] == same[1][::6]).all()
     options = f'{HALF} train_cfg.val_interval=9 randomness.diff_rank_seed=True'
     finish(start(TWO.replace('--work-dir two', '--work-dir apart').replace(HALF, options), folder))
     apart = np.concatenate([records(folder / 'apart', rank)[:, 2] for rank in (0, 1)])
@@ -155,7 +155,7 @@ def test_a_stopped_job_goes_on_after_a_death_and_in_other_numbers_of_processes(f
     """Two processes are stopped in the first epoch; one of two dies in the second; one goes on alone, and is stopped in
     the third; two end it."""
     (folder / 'dies.py').write_text(
-        "_base_ = 'few.py'\ncustom_hooks = [*_base_.custom_hooks, dict(type='Die', rank=1, iteration=7)]\n"
+        "_base_ = 'few.py'\ncustom_hooks = [*_base_.custom_hooks, dict(type='Die', rank=1, iteration=10)]\n"
     )
     broken = folder / 'broken'
     alone, resumed = (
@@ -163,12 +163,12 @@ def test_a_stopped_job_goes_on_after_a_death_and_in_other_numbers_of_processes(f
         for command in (SINGLE, RESUME)
     )
     job = start(resumed.replace('--resume ', ''), folder)
-    output = wait_for(job, 'Epoch(train) [1][2/4]')
+    output = wait_for(job, 'Epoch(train) [1][2/6]')
     job.send_signal(signal.SIGTERM)
     output += finish(job, 1)
     assert output.count('go on with the same command and --resume') == 1
     checkpoint = read_checkpoint(broken / 'interrupted.pth')
-    assert checkpoint['meta']['iter'] in (2, 3) and len(checkpoint['processes']) == 2
+    assert 2 <= checkpoint['meta']['iter'] < 9 and len(checkpoint['processes']) == 2
 
     output = finish(start(resumed, folder), 1)
     error = next(line for line in output.splitlines() if line.startswith('error: '))
@@ -177,29 +177,29 @@ def test_a_stopped_job_goes_on_after_a_death_and_in_other_numbers_of_processes(f
     assert 'Signal 9 (SIGKILL) received by PID' in output
     assert 'in train_step' not in output  # no traceback of our own
     checkpoint = read_checkpoint(broken / 'interrupted.pth')
-    assert checkpoint['meta']['iter'] == 6
+    assert checkpoint['meta']['iter'] == 9
     # Those of the survivor, which its backward pass left behind.
     assert [process['gradients'] for process in checkpoint['processes']] == [[[]]]
     # To the bit, random numbers included, until then.
     for rank in (0, 1):
-        np.testing.assert_array_equal(records(broken, rank), records(folder / 'two', rank)[:6])
+        np.testing.assert_array_equal(records(broken, rank), records(folder / 'two', rank)[:9])
 
     job = start(f'{alone} --resume', folder)
-    output = wait_for(job, 'Epoch(train) [3][2/4]')
+    output = wait_for(job, 'Epoch(train) [3][2/6]')
     job.send_signal(signal.SIGTERM)
     output += finish(job, 130)
     assert output.count('2 processes trained before, and 1 do now') == 1
     checkpoint = read_checkpoint(broken / 'interrupted.pth')
-    assert checkpoint['meta']['iter'] in (10, 11) and len(checkpoint['processes']) == 1
+    assert 14 <= checkpoint['meta']['iter'] < 18 and len(checkpoint['processes']) == 1
 
     finish(start(resumed, folder))
     curves = [{int(n): loss for n, loss, _ in records(broken, rank)} for rank in (0, 1)]
-    found = [np.mean([curve[n] for curve in curves if n in curve]) for n in range(1, 13)]
-    assert len(curves[0]) == 12 > len(curves[1]) >= 7
+    found = [np.mean([curve[n] for curve in curves if n in curve]) for n in range(1, 19)]
+    assert len(curves[0]) == 18 > len(curves[1]) >= 9
     np.testing.assert_allclose(found, records(folder / 'single', 0)[:, 1], rtol=1e-5)
     ends = [torch.load(folder / run / 'epoch_3.pth', weights_only=False) for run in ('single', 'broken')]
     assert ends[0]['param_schedulers'] and ends[1]['param_schedulers'] == ends[0]['param_schedulers']
-    assert ends[1]['meta']['iter'] == 12 and ends[1]['meta']['epoch'] == 3
+    assert ends[1]['meta']['iter'] == 18 and ends[1]['meta']['epoch'] == 3
     for name, weights in ends[0]['state_dict'].items():
         torch.testing.assert_close(ends[1]['state_dict'][name], weights, rtol=1e-3, atol=1e-4)
     for number, state in ends[0]['optimizer']['state'].items():
