@@ -31,7 +31,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST_OPTIONS)
 test: $(STAMP)  ## run all tests but those in a browser
 	$(PYTEST) -m 'not browser'
 
-test-fast: $(STAMP)  ## run the fast tests (3 to 4 minutes on two cores)
+test-fast: $(STAMP)  ## run the fast tests (about 3 minutes on two cores)
 	$(PYTEST) -m 'not browser and not slow'
 
 # Without graphs, which torch 2.1 cannot export, and without the rooms of the clone only. Of the slow tests, those of what
