@@ -13,7 +13,6 @@ from pathlib import Path
 import yaml
 from mmengine.config import Config
 from mmengine.config import utils as config_utils
-from mmengine.fileio import load
 from mmengine.hub import hub
 
 from .errors import UserError, printable
@@ -87,7 +86,9 @@ def _find_metadata(theirs: Callable, package: str, name: str) -> dict:
     if Path(package).name != NAME:
         return theirs(package, name)
     path, folder = find_recipe(name), recipes_folder()
-    models = (model for file in load(folder / INDEX)['Import'] for model in load(folder / file)['Models'])
+    models = (
+        model for file in read_metafile(folder / INDEX)['Import'] for model in read_metafile(folder / file)['Models']
+    )
     return {**next((model for model in models if folder / model['Config'] == path), {}), 'Config': str(path)}
 
 

@@ -67,6 +67,8 @@ class AxialShiftMixer(nn.Module):
 
 
 class AxialShiftBlock(Block):
+    """A block whose norms are folded into the maps behind them where the mixer's is."""
+
     def forward(self, x: Tensor) -> Tensor:
         mixer: Any = self.mixer
         if not (is_plain(mixer, AxialShiftMixer) and is_plain(self.mlp, Mlp) and _folds(x, mixer.folds_in_graphs)):

@@ -192,6 +192,8 @@ def test_a_stopped_job_goes_on_after_a_death_and_in_other_numbers_of_processes(f
     checkpoint = read_checkpoint(broken / 'interrupted.pth')
     assert 14 <= checkpoint['meta']['iter'] < 18 and len(checkpoint['processes']) == 1
 
+    refused = finish(start(resumed.replace('batch_size=6', 'batch_size=3'), folder), 1)
+    assert 'resume with train_dataloader.batch_size=2' in refused
     finish(start(resumed, folder))
     curves = [{int(n): loss for n, loss, _ in records(broken, rank)} for rank in (0, 1)]
     found = [np.mean([curve[n] for curve in curves if n in curve]) for n in range(1, 19)]
