@@ -74,7 +74,7 @@ def parse_args(arguments: Sequence[str] | None) -> argparse.Namespace:
         '--models',
         type=listed(str),
         help='variants such as cyclemlp_b1 (for backbones: one of each family, for detectors: cyclemlp_b2); '
-        'for ops: cycle_linear, axial_shift and regions (all)',
+        'for ops: those at the end of benchmarks/operators.py, such as cycle_linear (all)',
     )
     run.add_argument(
         '--sizes',

@@ -25,10 +25,10 @@ from mlp_backbones.backbones.wavemlp import WaveMixer
 from mlp_backbones.layers import LayerNorm2d
 from mlp_backbones.ops import use_backend
 
-from .naive_successors import MIXERS, naive_forward, still_forward
+from .naive_successors import GATHERERS, MIXERS, naive_forward, still_forward, still_mix
 
-# RaMLP and RaftMLP do rearrange tokens, RaMLP those of a dilated grid and RaftMLP rows and columns.
-WITHOUT_BOUND = ('CMT', 'ConvMLP', 'GMLP', 'MLPMixer', 'RaMLP', 'RaftMLP', 'ResMLP', 'SparseMLP', 'WaveMLP')
+# They rearrange no tokens.
+WITHOUT_BOUND = ('CMT', 'ConvMLP', 'GMLP', 'MLPMixer', 'ResMLP', 'SparseMLP', 'WaveMLP')
 
 
 class Rearrangement(NamedTuple):
@@ -197,7 +197,7 @@ def naive(net: MLPBackbone) -> MLPBackbone:
 def bound(net: MLPBackbone) -> MLPBackbone | None:
     """A copy of a backbone that does all but the token rearrangement, with the same parameters and MACs.
 
-    Its numbers are others. None for families without such a rearrangement, or whose bound is not written.
+    Its numbers are others. None for families without such a rearrangement.
     """
     return None if isinstance(net, tuple(FAMILIES[name] for name in WITHOUT_BOUND)) else _rewritten(net, NOTHING)
 
@@ -219,6 +219,8 @@ def _rewritten(net: MLPBackbone, ops: Rearrangement) -> MLPBackbone:
             module.forward = partial(_wave_mixer, module)
         elif isinstance(module, MIXERS):
             module.forward = still_forward(module) if ops is NOTHING else naive_forward(module)
+        elif isinstance(module, GATHERERS) and ops is NOTHING:
+            module.mix = still_mix(module)
         elif isinstance(module, Experts):
             module._chosen_experts = partial(_all_experts, module)
     return net

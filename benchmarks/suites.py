@@ -13,16 +13,15 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import nn
 
 import mlp_backbones as mb
-from mlp_backbones import ops
 from mlp_backbones.apis import load_config
-from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.errors import UserError
 
 from .measure import Step
-from .naive import NAIVE, NOTHING, bound, naive
+from .naive import bound, naive
+from .operators import OPERATORS, Operator, operators
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16}
@@ -43,7 +42,6 @@ NETWORKS = (
     *('activemlp_tiny', 'cmt_xs', 'gmlp_s16', 'msmlp_tiny', 'raftmlp_s', 'ramlp_tiny', 'resmlp_s12'),
     *('shiftvit_t_light', 'spiralmlp_b1'),
 )
-OPERATORS = ('cycle_linear', 'axial_shift', 'regions')
 
 
 @dataclass(frozen=True)
@@ -173,69 +171,18 @@ def network_step(net: nn.Module, row: Row, device: str) -> Step:
 def operator_contestants(models: list[str], device: str) -> Iterator[list[Contestant]]:
     """Yield a group per operator, axis and stage, on the maps of the smallest variant of its family."""
     for model in models:
-        for dim, axis in ((3, 'w'), (2, 'h')):
-            for stage in range(4):
-                make = {'cycle_linear': _cycle_linears, 'axial_shift': _axial_shifts, 'regions': _regions}[model]
-                yield list(make(f'{model}_{axis}_stage{stage + 1}', dim, stage, device))
+        for name, operator in operators(model):
+            params = sum(w.numel() for w in operator.weights)
+            yield [
+                # A custom operator has MACs that torch does not count.
+                Contestant(name, kind, partial(_operator_step, operator, kind), params, params > 0 and kind == 'bound')
+                for kind in operator.versions
+            ]
 
 
-def _cycle_linears(model: str, dim: int, stage: int, device: str) -> Iterator[Contestant]:
-    family = FAMILIES['CycleMLP']
-    channels = family.variants['b1']['dims'][stage]
-    weights = [torch.rand(channels, channels, 1, 1, device=device), torch.rand(channels, device=device)]
-    versions = {'ours': ops.cycle_linear, 'naive': NAIVE.cycle_linear, 'bound': NOTHING.cycle_linear}
-    for kind, function in versions.items():
-        step = partial(
-            _operator_step,
-            lambda x, weight, bias, function=function: function(x, weight, bias, 3, dim),
-            weights,
-            (channels, 4 << stage, family.memory_format),
-        )
-        yield Contestant(model, kind, step, sum(w.numel() for w in weights), counted=kind == 'bound')
-
-
-def _axial_shifts(model: str, dim: int, stage: int, device: str) -> Iterator[Contestant]:
-    family = FAMILIES['ASMLP']
-    versions = {
-        'ours': lambda x: ops.axial_shift(x, 5, dim),
-        'naive': lambda x: NAIVE.axial_shift(x, 5, dim, 1),
-        # Nothing moves, but the map is read and written once in each direction.
-        'bound': lambda x: x * 1,
-    }
-    shape = family.variants['tiny']['dims'][stage], 4 << stage, family.memory_format
-    for kind, function in versions.items():
-        yield Contestant(model, kind, partial(_operator_step, function, [], shape), 0)
-
-
-def _regions(model: str, dim: int, stage: int, device: str) -> Iterator[Contestant]:
-    family = FAMILIES['HireMLP']
-    # Region sizes of the published variants, and the step of a stage's second block.
-    size, step = (4, 3, 3, 2)[stage], (2, 2, 1, 1)[stage]
-
-    def there_and_back(fold: Callable, unfold: Callable, x: Tensor) -> Tensor:
-        return unfold(fold(x, size, step, dim), size, step, dim, x.shape[dim])
-
-    versions = {
-        'ours': partial(there_and_back, ops.fold_regions, ops.unfold_regions),
-        'naive': partial(there_and_back, NAIVE.fold_regions, NAIVE.unfold_regions),
-        'bound': lambda x: x * 1 * 1,
-    }
-    shape = family.variants['tiny']['dims'][stage], 4 << stage, family.memory_format
-    for kind, function in versions.items():
-        yield Contestant(model, kind, partial(_operator_step, function, [], shape), 0)
-
-
-def _operator_step(
-    function: Callable[..., Tensor],
-    weights: list[Tensor],
-    shape: tuple[int, int, torch.memory_format],
-    row: Row,
-    device: str,
-) -> Step:
-    channels, stride, memory_format = shape
-    sides = [-(-side // stride) for side in row.size]
-    x = torch.rand(row.batch, channels, *sides, device=device, dtype=DTYPES[row.precision])
-    inputs = [x.contiguous(memory_format=memory_format), *(w.to(device, x.dtype) for w in weights)]
+def _operator_step(operator: Operator, kind: str, row: Row, device: str) -> Step:
+    function = operator.versions[kind]
+    inputs = operator.inputs(row.size, row.batch, DTYPES[row.precision], device)
     inputs = [tensor.detach().requires_grad_(row.mode == 'train') for tensor in inputs]
     grad = torch.ones_like(inputs[0])
 
@@ -329,7 +276,7 @@ def _params(net: nn.Module) -> int:
 SIZES = ((224, 224), (512, 512), (512, 2048), (800, 1216))
 BATCHES = {'cpu': (1, 2), 'cuda': (2, 16)}
 SUITES = {
-    'ops': Suite(operator_contestants, OPERATORS, OPERATORS, (SIZES[0], SIZES[3]), BATCHES),
+    'ops': Suite(operator_contestants, tuple(OPERATORS), tuple(OPERATORS), (SIZES[0], SIZES[3]), BATCHES),
     'backbones': Suite(network_contestants, NETWORKS, tuple(mb.list_backbones()), SIZES, BATCHES),
     'detectors': Suite(
         detector_contestants,

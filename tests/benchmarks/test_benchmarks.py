@@ -19,6 +19,7 @@ from benchmarks.__main__ import main
 from benchmarks.comparison import LR, Run
 from benchmarks.measure import count, peak_memory
 from benchmarks.naive import WITHOUT_BOUND, bound, naive
+from benchmarks.operators import OPERATORS, operators
 from benchmarks.suites import NETWORKS, SUITES, Row
 from mlp_backbones.analysis.complexity import complexity
 from mlp_backbones.backbones import FAMILIES
@@ -46,7 +47,8 @@ def test_bounds_have_the_same_shapes_and_gradients_but_other_numbers(family):
     images = torch.rand(2, 3, 61, 83, dtype=torch.float64)
     ours, still = net(images), bound(net)(images)
     assert [out.shape for out in ours] == [out.shape for out in still]
-    assert not any(torch.allclose(a, b) for a, b in zip(ours, still, strict=True))
+    # RaftMLP's first output is made before any mixing.
+    assert not any(torch.allclose(a, b) for a, b in zip(ours[1:], still[1:], strict=True))
     still_net = bound(net)
     sum(out.sum() for out in still_net(images)).backward()
     assert all(p.grad is not None for name, p in still_net.named_parameters() if 'offset_layer' not in name)
@@ -65,12 +67,26 @@ def test_what_is_counted_stands_for_the_model():
     }
 
 
-def test_operators_in_turns_give_the_same_numbers():
+@pytest.mark.parametrize('model', OPERATORS)
+def test_operators_give_the_same_numbers_as_the_plain_ones(model):
+    names = []
+    for name, operator in operators(model):
+        names.append(name)
+        torch.manual_seed(0)
+        inputs = operator.inputs((61, 83), 2, torch.float64, 'cpu')
+        outputs = {kind: function(*inputs) for kind, function in operator.versions.items()}
+        ours = outputs.pop('ours')
+        assert {out.shape for out in outputs.values()} == {ours.shape} == {inputs[0].shape}
+        if 'naive' in outputs:
+            torch.testing.assert_close(outputs['naive'], ours)
+    assert len(set(names)) in (4, 8)
+
+
+def test_operators_are_measured_in_turns():
     row = Row('train', 'fp32', (64, 96), 1)
-    groups = list(SUITES['ops'].contestants(list(SUITES['ops'].known), 'cpu'))
-    assert len(groups) == 3 * 2 * 4
-    for group in groups:
-        assert [c.kind for c in group] == ['ours', 'naive', 'bound']
+    for group in SUITES['ops'].contestants(list(OPERATORS), 'cpu'):
+        kinds = [contestant.kind for contestant in group]
+        assert kinds in (['ours', 'naive', 'bound'], ['ours', 'bound'])
         for contestant in group:
             contestant.prepare(row, 'cpu')()
 
