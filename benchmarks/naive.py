@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d
 
-from mlp_backbones.backbones import FAMILIES, ConvMLP, MLPBackbone
+from mlp_backbones.backbones import FAMILIES, ConvMLP, HireMLP, MLPBackbone
 from mlp_backbones.backbones.asmlp import AxialShiftMixer
 from mlp_backbones.backbones.cyclemlp import CycleMixer
 from mlp_backbones.backbones.hiremlp import HireMixer
@@ -184,8 +184,8 @@ def naive(net: MLPBackbone) -> MLPBackbone:
     """
     net = _rewritten(net, NAIVE)
     net.forward = partial(_plain_forward, net)
-    net.inference_format = None  # the papers' code of AS-MLP and Hire-MLP runs in NCHW throughout
-    if isinstance(net, ConvMLP):
+    net.cpu_format = None  # the papers' code of AS-MLP and Hire-MLP runs in NCHW throughout
+    if isinstance(net, (ConvMLP, HireMLP)):
         net.memory_format = torch.contiguous_format
         for module in net.modules():
             if isinstance(module, LayerNorm2d):

@@ -179,8 +179,7 @@ class ASMLP(MLPBackbone):
         for arch, name, metrics, page in files
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
-    # Convolutions are faster in this format, but GroupNorm's backward pass is slower.
-    inference_format: ClassVar[torch.memory_format] = torch.channels_last
+    cpu_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(self, arch: str | dict, *, shift_size: int = 5, dilation: int = 1, **kwargs: Any):
         odd = type(shift_size) is int and shift_size > 0 and shift_size % 2 == 1

@@ -181,7 +181,7 @@ class HireMLP(MLPBackbone):
         for arch, top1 in dict(tiny=79.7, small=82.1, base=83.2).items()
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(4, 4, 4, 4))
-    inference_format: ClassVar[torch.memory_format] = torch.channels_last
+    memory_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def __init__(
         self,

@@ -102,8 +102,7 @@ class ShiftViT(MLPBackbone):
     )
     arch_defaults: ClassVar[dict] = dict(mlp_ratios=(2, 2, 2, 2), n_div=12)
     dilates: ClassVar[bool] = True  # the offsets of channels
-    # As in AS-MLP: GroupNorm's backward pass is slower in this format.
-    inference_format: ClassVar[torch.memory_format] = torch.channels_last
+    cpu_format: ClassVar[torch.memory_format] = torch.channels_last
 
     def make_stem(self, in_channels: int) -> nn.Module:
         # The first of the make_* methods that the template calls.
