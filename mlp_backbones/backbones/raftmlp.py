@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from ..compat import is_compiling
 from ..layers import DropPath, LayerNorm2d, Mlp
-from ..ops import SPATIAL_RULES, fx_leaf, on_native_grid, spatial_shape
+from ..ops import SPATIAL_RULES, fx_leaf, layer_norm, on_native_grid, spatial_shape
 from ..registry import register_family
 from .arguments import check, check_choice
 from .base import MLPBackbone, Stage
@@ -84,7 +84,7 @@ class RaftNorm(LayerNorm2d):
         weight, bias = (
             vector.unflatten(0, (-1, RAFT)).transpose(0, 1).flatten() for vector in (self.weight, self.bias)
         )
-        return F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, weight, bias, self.eps).permute(0, 3, 1, 2)
+        return layer_norm(x, weight, bias, self.eps)
 
 
 class RaftMixer(Mlp):

@@ -6,7 +6,7 @@ from .dilated import gather_dilated, scatter_dilated
 from .image_linear import image_linear
 from .native_grid import SPATIAL_RULES, on_native_grid
 from .neighbours import gather_neighbours, neighbour_weights
-from .norm import group_norm_gelu, group_norm_linear
+from .norm import group_norm_gelu, group_norm_linear, layer_norm
 from .phases import on_phases
 from .position_bias import resize_position_bias
 from .regions import add_unfolded, average_of_unfolded, fold_regions, region_linear, unfold_regions
@@ -50,6 +50,7 @@ __all__ = [
     'is_captured',
     'is_exporting',
     'is_transformed',
+    'layer_norm',
     'memory_format',
     'neighbour_weights',
     'on_native_grid',

@@ -26,5 +26,6 @@ def image_linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     # One batched product, as a convolution has one weight for all images, and a graph any number of these.
     if is_exporting():
         return (weight @ x.flatten(2) + bias[..., None]).unflatten(2, x.shape[2:])
-    y = torch.baddbmm(bias[:, None], x.permute(0, 2, 3, 1).flatten(1, 2), weight.mT)
+    # Not baddbmm, which copies the bias over the result first.
+    y = x.permute(0, 2, 3, 1).flatten(1, 2) @ weight.mT + bias[:, None]
     return y.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)

@@ -1,12 +1,36 @@
-"""GroupNorm of one group, with the GELU or the linear map behind it."""
+"""LayerNorm of channels; GroupNorm of one group, with the GELU or the linear map behind it."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..compat import is_dynamo_compiling
 from .backends import select_implementation
 from .capture import fx_leaf
 from .tensors import gelu
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+    """Normalise the channels of each position, then scale and offset each channel.
+
+    Source: LayerNorm, arXiv 1607.06450.
+
+    Args:
+        x: ``[B, C, H, W]``, any memory format.
+        weight, bias: ``[C]``.
+        eps: added to the variance. Default 1e-5.
+
+    Returns:
+        ``[B, C, H, W]``, in channels_last.
+    """
+    if not (is_dynamo_compiling() and x.is_cpu):
+        return F.layer_norm(x.permute(0, 2, 3, 1), weight.shape, weight, bias, eps).permute(0, 3, 1, 2)
+    # inductor gives permuted views of one image a batch stride of 0. torch's convolutions do not see channels_last in
+    # them, and copy their inputs and outputs.
+    y = x if x.dtype == torch.float64 else x.float()
+    variance, mean = torch.var_mean(y, 1, correction=0, keepdim=True)
+    y = (y - mean) * torch.rsqrt(variance + eps)
+    return (y * weight[:, None, None] + bias[:, None, None]).to(x.dtype)
 
 
 @fx_leaf

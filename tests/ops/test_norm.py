@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from mlp_backbones.ops import group_norm_linear
+from mlp_backbones.ops import group_norm_linear, layer_norm
+
+from .compiling import pretend_compiling
 
 
 def inputs(channels, mean, dtype):
@@ -31,3 +33,16 @@ def test_rounding_is_near_that_of_the_norm(mean, times):
     tensors = inputs(192, mean, torch.float32)
     expected = plain(*(tensor.double() for tensor in tensors))
     assert (group_norm_linear(*tensors) - expected).norm() < times * (plain(*tensors) - expected).norm()
+
+
+@pytest.mark.parametrize(('dtype', 'tolerance'), [(torch.float64, 1e-12), (torch.float32, 1e-5), (torch.bfloat16, 0.1)])
+def test_layer_norm_in_compiled_graphs(dtype, tolerance, monkeypatch):
+    torch.manual_seed(0)
+    x, weight, bias = (torch.randn(size, dtype=dtype).requires_grad_() for size in ((2, 6, 5, 3), (6,), (6,)))
+    results = [layer_norm(x, weight, bias)]
+    pretend_compiling(monkeypatch, exporting=False)
+    results.append(layer_norm(x, weight, bias))
+    grads = [torch.autograd.grad(y.sin().sum(), (x, weight, bias)) for y in results]
+    for got, expected in zip((results[1], *grads[1]), (results[0], *grads[0]), strict=True):
+        assert got.dtype == dtype
+        torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance)
