@@ -342,7 +342,7 @@ def test_numbers_of_the_choice_are_those_of_their_sources():
     page = tables((ROOT / 'docs' / 'choosing.md').read_text())
     found = dict(page)
     trained = found['network', 'box AP', 'mask AP', 'mIoU', 'training step']
-    assert len(trained) == 12
+    assert len(trained) == len(list(RESULTS.glob('mask-rcnn_*-matched_digits.json'))) > 12
     for network, *scores, step in trained:
         kind = re.sub(r'\W', '', network).lower()
         files = (RESULTS / f'{head}_{kind}-matched_digits.json' for head in ('mask-rcnn', 'upernet'))

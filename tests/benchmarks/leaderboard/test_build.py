@@ -237,7 +237,7 @@ def test_the_files_of_the_committed_results(tmp_path):
     write(ROOT, tmp_path, [])
     # Without the way from the one folder to the other, which each link has.
     texts = [(tmp_path / name).read_text().replace(os.path.relpath(ROOT, tmp_path), '..') for name in FILES]
-    assert sum(map(len, texts)) < 1_500_000
+    assert sum(map(len, texts)) < 1_600_000
     with (tmp_path / 'leaderboard.csv').open() as stream:
         measured = {
             row['file']: row for row in csv.DictReader(stream) if row['state'] == 'trained here' and row['file']
