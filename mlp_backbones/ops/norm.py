@@ -21,7 +21,7 @@ def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Te
         eps: added to the variance. Default 1e-5.
 
     Returns:
-        ``[B, C, H, W]``, in channels_last.
+        ``[B, C, H, W]``, in channels_last; compilers choose for themselves.
     """
     if not (is_dynamo_compiling() and x.is_cpu):
         return F.layer_norm(x.permute(0, 2, 3, 1), weight.shape, weight, bias, eps).permute(0, 3, 1, 2)

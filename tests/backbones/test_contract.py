@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mlp_backbones.backbones import FAMILIES
 from mlp_backbones.layers import DropPath
-from mlp_backbones.ops import use_backend
+from mlp_backbones.ops import memory_format, use_backend
 from tests.backbones.slim import OUT_INDICES, loss_of, slim
 from tests.conftest import DEVICE
 
@@ -234,6 +234,19 @@ def test_dtypes_and_layouts(family, dtype):
     for a, b in zip(net(x.contiguous(memory_format=torch.channels_last)), expected, strict=True):
         assert a.is_contiguous(memory_format=torch.channels_last)
         torch.testing.assert_close(a, b)
+
+
+def test_memory_format_that_a_network_computes_in(family):
+    """channels_last on a CPU, in place of NCHW, where it is faster: without gradients and in half precision."""
+    net, found = slim(family), []
+    net.stem.register_forward_pre_hook(lambda stem, args: found.append(memory_format(args[0])))
+    x = image(2, 3, 40, 33)
+    for gradients, dtype in ((True, None), (False, None), (True, torch.bfloat16)):
+        with torch.set_grad_enabled(gradients), torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=dtype is not None):
+            net(x)
+    fast = net.cpu_format if net.cpu_format and DEVICE == 'cpu' else net.memory_format
+    assert found == [net.memory_format, fast, fast]
+    assert (net.cpu_format is not None) == (family in ('ASMLP', 'ShiftViT'))
 
 
 def test_autocast_leaves_float64_alone(family):
