@@ -187,7 +187,9 @@ def _macs_of_queries(model: nn.Module, shapes: list[tuple[int, ...]], size: tupl
 class _KnownShapes(TorchDispatchMode):
     """Answer at once what costs no MACs and gives a known shape: inferring shapes takes most of a count."""
 
-    ELEMENTWISE: ClassVar[set] = {getattr(torch.ops.aten, name) for name in ('gelu', 'relu', 'add', 'sub', 'mul')}
+    ELEMENTWISE: ClassVar[set] = {
+        getattr(torch.ops.aten, name) for name in ('gelu', 'gelu_', 'relu', 'add', 'sub', 'mul')
+    }
     NORMS: ClassVar[set] = {getattr(torch.ops.aten, f'native_{kind}_norm') for kind in ('layer', 'group', 'batch')}
     RESIZES: ClassVar[set] = {getattr(torch.ops.aten, f'upsample_{kind}2d') for kind in ('bicubic', 'bilinear')}
 

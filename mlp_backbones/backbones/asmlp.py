@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..checkpoints.weights import Weights
 from ..compat import autocast_dtype
-from ..layers import GroupNorm1, Mlp, PatchEmbed, PatchMerging, is_plain
+from ..layers import GroupNorm1, Mlp, PatchEmbed, PatchMerging, is_plain, linear_gelu
 from ..ops import axial_linear, gelu, group_norm_linear, is_captured, is_exporting, select_implementation
 from ..registry import register_family
 from .arguments import check
@@ -61,8 +61,8 @@ class AxialShiftMixer(nn.Module):
     def mix_hidden(self, x: Tensor) -> Tensor:
         """Run all that is behind the first map."""
         x = self.norm1(x)
-        along_w = gelu(self.conv2_1(x))
-        along_h = gelu(self.conv2_2(x))
+        along_w = linear_gelu(self.conv2_1, x, AxialLinear)
+        along_h = linear_gelu(self.conv2_2, x, AxialLinear)
         return _norm_linear(along_w + along_h, self.norm2, self.conv3, self.folds_in_graphs)
 
 

@@ -18,8 +18,9 @@ from ..layers import (
     fold_norm_after,
     fold_norm_alone,
     fold_norm_before,
+    linear_gelu,
 )
-from ..ops import align_gradient, autocast_once, gelu, on_phases, pad_to_multiple, resize_position_bias
+from ..ops import align_gradient, autocast_once, gelu_, on_phases, pad_to_multiple, resize_position_bias
 from ..registry import MODELS, register, register_family
 from .arguments import check
 from .base import MLPBackbone, Stage
@@ -43,9 +44,9 @@ class ConvStem(nn.Module):
         self.norm3 = norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = align_gradient(self.norm1(gelu(self.conv1(x))))
-        x = align_gradient(self.norm2(gelu(self.conv2(x))))
-        return align_gradient(self.norm3(gelu(self.conv3(x))))
+        x = align_gradient(self.norm1(linear_gelu(self.conv1, x)))
+        x = align_gradient(self.norm2(linear_gelu(self.conv2, x)))
+        return align_gradient(self.norm3(linear_gelu(self.conv3, x)))
 
     def fuse(self) -> None:
         self.norm1, self.norm2, self.norm3 = map(fold_norm_alone, (self.norm1, self.norm2, self.norm3))
@@ -122,8 +123,8 @@ class ConvMlp(nn.Module):
         self.norm3 = norm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = align_gradient(self.norm1(gelu(self.conv1(x))))
-        x = align_gradient(self.norm2(gelu(x + self.proj(x))))
+        x = align_gradient(self.norm1(linear_gelu(self.conv1, x)))
+        x = align_gradient(self.norm2(gelu_(x + self.proj(x))))
         return align_gradient(self.norm3(self.conv2(x)))
 
     def fuse(self) -> None:

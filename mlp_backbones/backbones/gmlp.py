@@ -6,8 +6,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from ..checkpoints.weights import Weights
-from ..layers import DropPath, LayerNorm2d, PositionLinear, init_pointwise
-from ..ops import gelu
+from ..layers import DropPath, LayerNorm2d, PositionLinear, init_pointwise, linear_gelu
 from ..registry import register_family
 from .published import PublishedNames
 from .single_scale import SINGLE_SCALE, SingleScaleBackbone
@@ -48,7 +47,7 @@ class GatedMlp(nn.Module):
         self.fc2 = nn.Conv2d(3 * channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.gate(gelu(self.fc1(x))))
+        return self.fc2(self.gate(linear_gelu(self.fc1, x)))
 
 
 class GMLPBlock(nn.Module):

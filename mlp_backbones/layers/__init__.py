@@ -5,7 +5,7 @@ from .drop_path import DropPath
 from .embed import ConvEmbed, PatchEmbed, PatchMerging
 from .fuse import fold_norm_after, fold_norm_alone, fold_norm_before
 from .init import init_pointwise
-from .mlp import Mlp
+from .mlp import Mlp, linear_gelu
 from .neck import GlobalAverage, Neck
 from .norm import GroupNorm1, LayerNorm2d, build_norm
 from .plain import is_plain
@@ -33,4 +33,5 @@ __all__ = [
     'fold_norm_before',
     'init_pointwise',
     'is_plain',
+    'linear_gelu',
 ]

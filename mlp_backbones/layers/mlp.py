@@ -1,6 +1,13 @@
 from torch import Tensor, nn
 
-from ..ops import gelu
+from ..ops import gelu, gelu_
+from .plain import is_plain
+
+
+def linear_gelu(layer: nn.Module, x: Tensor, kind: type[nn.Module] = nn.Conv2d) -> Tensor:
+    """Call a layer of the class ``kind``, then GELU, in inference in place unless something watches the layer."""
+    y = layer(x)
+    return gelu_(y) if is_plain(layer, kind) else gelu(y)
 
 
 class Mlp(nn.Module):
@@ -18,4 +25,4 @@ class Mlp(nn.Module):
         self.fc2 = nn.Conv2d(hidden_channels, out_channels or channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(gelu(self.fc1(x)))
+        return self.fc2(linear_gelu(self.fc1, x))

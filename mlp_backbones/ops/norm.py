@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from ..compat import is_dynamo_compiling
 from .backends import select_implementation
 from .capture import fx_leaf
-from .tensors import gelu
+from .tensors import gelu_
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
@@ -54,7 +54,7 @@ def group_norm_gelu(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5, 
 
         return triton.group_norm_gelu(x, weight, bias, eps, act)
     x = F.group_norm(x, 1, weight, bias, eps)
-    return gelu(x) if act else x
+    return gelu_(x) if act else x
 
 
 def group_norm_linear(

@@ -41,13 +41,17 @@ def shift_channels(x: Tensor, shifts: ChannelShifts, wrap: bool = False) -> Tens
     Raises:
         ValueError: if ``x`` is not 4-D, or the groups do not cover every channel once.
     """
-    every = range(int(x.shape[1])) if x.ndim == 4 else range(0)
-    if x.ndim != 4 or sorted(c for channels, _, _ in shifts for c in every[channels]) != list(every):
+    if x.ndim != 4 or not _cover_once(int(x.shape[1]), shifts):
         raise ValueError(
             f'shift_channels takes x of 4 dimensions [B, C, H, W] and groups that cover each of the C channels once; '
             f'got x {list(x.shape)} and groups {[channels for channels, _, _ in shifts]}'
         )
     return _shift(x, shifts, wrap)
+
+
+def _cover_once(channels: int, shifts: ChannelShifts) -> bool:
+    groups = [range(channels)[chosen] for chosen, _, _ in shifts]
+    return sum(map(len, groups)) == channels == len(set().union(*groups))
 
 
 @fx_leaf
@@ -200,7 +204,8 @@ def _runs(length: int, offset: int, wrap: bool) -> Iterator[tuple[int, int, int]
     if wrap:
         offset = offset % max(length, 1)
         yield offset, 0, length - offset
-        yield 0, length - offset, offset
+        if offset:
+            yield 0, length - offset, offset
     elif abs(offset) < length:
         yield max(offset, 0), max(-offset, 0), length - abs(offset)
 

@@ -52,6 +52,18 @@ def gelu(x: Tensor) -> Tensor:
     return F.gelu(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
+def gelu_(x: Tensor) -> Tensor:
+    """Apply GELU as :func:`gelu` does, in place where neither a gradient nor a graph needs ``x``.
+
+    The caller must be the only one that holds ``x``. A new tensor of a large map costs more than its GELU: the
+    system zeroes its memory, page by page.
+    """
+    if isinstance(x, torch.fx.Proxy) or x.requires_grad or is_captured() or is_transformed():
+        return gelu(x)
+    torch.ops.aten.gelu_(x.permute(0, 2, 3, 1) if memory_format(x) == torch.channels_last else x)
+    return x
+
+
 @fx_leaf
 def spatial_shape(x: Tensor) -> Sequence[int]:
     """Return height and width of ``[B, C, H, W]``, as numbers even under torch.jit.trace, which has tensors there."""
