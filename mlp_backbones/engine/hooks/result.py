@@ -7,11 +7,13 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from ...files import write_text, writing
 from ...registry import HOOKS
+from ..nodes import type_name
 from ..provenance import command, commit, machine, versions
 
 FORMAT = 'mlp_backbones result 1'
@@ -93,6 +95,7 @@ def from_logs(
         meta: of its checkpoint: 'epoch' and 'iter' that are done.
         test: as in :class:`Result`. Default 'single'.
     """
+    logged = logged or _found_nothing(runner.cfg)
     metrics = {name: round(float(logged[key]) * scale, 2) for key, (name, scale) in METRICS.items() if key in logged}
     if not metrics:
         return None
@@ -109,6 +112,15 @@ def from_logs(
         versions=versions(),
         date=date.today().isoformat(),
     )
+
+
+def _found_nothing(cfg: Config) -> dict[str, float]:
+    """The metrics of a detector that found nothing: mmdet's CocoMetric returns none then, as nothing matches."""
+    evaluators = cfg.get('val_evaluator') or cfg.get('test_evaluator') or []
+    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+    asked = [each.get('metric', 'bbox') for each in evaluators if type_name(each) == 'CocoMetric']
+    kinds = {kind for metric in asked for kind in ([metric] if isinstance(metric, str) else metric)}
+    return {key: 0.0 for key in METRICS if key.startswith(tuple(f'coco/{kind}_' for kind in kinds))}
 
 
 @HOOKS.register_module()

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from mlp_backbones.apis import load_config
+from mlp_backbones.apis import load_config, prepare_train
+from mlp_backbones.engine import build_runner
 from mlp_backbones.engine.hooks.result import Result, average
 from mlp_backbones.engine.provenance import command, commit, config_hash, machine, versions
 from mlp_backbones.errors import UserError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, TINY
 
 CONFIGS = ROOT / 'configs'
 
@@ -76,3 +77,15 @@ def test_a_full_disk_keeps_the_file_and_is_one_sentence(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert str(path) in str(refused.value)
     assert Result.read(path).seeds == [0]
+
+
+@pytest.mark.slow
+def test_a_detector_that_finds_nothing_has_zero_ap(workspace, tmp_path, monkeypatch):
+    monkeypatch.chdir(workspace)
+    options = {'train_cfg.max_epochs': 1, 'model.test_cfg.rcnn.score_thr': 2}
+    config = load_config('cyclemlp_maskrcnn_digits', CONFIGS, TINY | options)
+    prepare_train(config, str(tmp_path), 'none', amp=False, resume='')
+    build_runner(config).train()
+    result = Result.read(tmp_path / 'result.json')
+    assert result.completed
+    assert result.metrics == {f'{kind} AP{end}': 0.0 for kind in ('box', 'mask') for end in ('', '50', '75')}
