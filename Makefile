@@ -14,9 +14,6 @@ help:  ## list the targets
 
 setup: $(STAMP)  ## set up the environment in .venv (make VENV=... PYTHON=python3.11 for others)
 
-# glibc keeps the memory of a training step for the next one, which saves up to a fifth of a step on CPUs.
-demo: export MALLOC_MMAP_THRESHOLD_ := 1073741824
-demo: export MALLOC_TRIM_THRESHOLD_ := 2147483647
 demo: $(STAMP)  ## train, test and show a small Mask R-CNN on drawn digits
 	$(BIN)/python tools/train.py $(CONFIG) --work-dir $(WORK)
 	$(BIN)/python tools/test.py $(CONFIG) $$(cat $(WORK)/last_checkpoint) --work-dir $(WORK) --show-dir $(WORK)/pictures

@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mlp_backbones.apis import load_config, prepare_test
+from mlp_backbones.apis import keep_freed_memory, load_config, prepare_test
 from mlp_backbones.backbones.arguments import unknown
 from mlp_backbones.checkpoints import load_trained
 from mlp_backbones.engine.hooks.checkpoint import newest_checkpoint
@@ -147,6 +147,7 @@ def compare(
     Raises:
         UserError: if a network is unknown, or a training fails (the message names its log).
     """
+    keep_freed_memory()
     networks = networks or NETWORKS
     for name, asked, known in (('head', heads, HEADS), ('network', networks, NETWORKS)):
         for value in asked:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
+from mlp_backbones.apis import keep_freed_memory
 from mlp_backbones.apis.export import PlainGraph, export_graph
 from mlp_backbones.apis.quantize import quantize_graph
 from mlp_backbones.errors import UserError, describe
@@ -195,6 +196,7 @@ class Worker:
 def _serve(connection: Connection, engine: str) -> None:
     """Answer the messages of :class:`Worker` until it ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends all workers
+    keep_freed_memory()
     steps: dict[str, Timer] = {}
     while True:
         message, *given = connection.recv()

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mlp_backbones import ops
+from mlp_backbones.apis import keep_freed_memory
 from mlp_backbones.backbones.arguments import unknown
 from mlp_backbones.engine.provenance import machine, versions
 from mlp_backbones.errors import UserError
@@ -110,7 +111,7 @@ def run(settings: Settings) -> Path:
         'suite': settings.suite,
         'machine': machine(settings.device),
         'versions': versions(),
-        'settings': {'repeats': settings.repeats, 'min_time': settings.min_time},
+        'settings': {'repeats': settings.repeats, 'min_time': settings.min_time, 'keeps_memory': keep_freed_memory()},
         'implementations': ops.active_backends(settings.device),
         'rates': {},
         'results': [],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mlp_backbones.apis import load_config
+from mlp_backbones.apis import keep_freed_memory, load_config
 from mlp_backbones.apis.inference import Predictor, find_images, image_suffixes, infer
 from mlp_backbones.apis.video import infer_video
 from mlp_backbones.checkpoints import CheckpointError
@@ -43,6 +43,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    keep_freed_memory()
     console = Console()
     try:
         config = load_config(args.config, CONFIGS)

@@ -7,7 +7,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from mlp_backbones.apis import TestOptions, load_config, prepare_test
+from mlp_backbones.apis import TestOptions, keep_freed_memory, load_config, prepare_test
 from mlp_backbones.apis.config import add_arguments
 from mlp_backbones.apis.explain import explained
 from mlp_backbones.apis.exported import ExportedModel
@@ -52,6 +52,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    keep_freed_memory()
     try:
         if args.out:
             check_output(args.out, args.force)

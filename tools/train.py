@@ -6,7 +6,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from mlp_backbones.apis import TrainOptions, load_config, prepare_train
+from mlp_backbones.apis import TrainOptions, keep_freed_memory, load_config, prepare_train
 from mlp_backbones.apis.config import add_arguments
 from mlp_backbones.apis.explain import explained
 from mlp_backbones.apis.fine_tune import OTHER_WEIGHTS_HINT, add_data_arguments, config_for_training
@@ -36,6 +36,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
+    keep_freed_memory()
     try:
         config = load_config(config_for_training(args), CONFIGS, args.cfg_options)
         options = {field.name: getattr(args, field.name) for field in fields(TrainOptions)}

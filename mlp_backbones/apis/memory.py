@@ -1,5 +1,7 @@
-"""Limit the memory of one step, so that an image too large is refused and the process goes on."""
+"""The memory of a process: a limit for one step, so that an image too large is refused, and what is kept when freed."""
 
+import ctypes
+import os
 import re
 import resource
 import sys
@@ -8,9 +10,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from mmengine.device import get_device
 
 # The wording of OpenCV, torch and the C++ library.
 _NO_MEMORY = re.compile('insufficient memory|failed to allocate|allocate memory|out of memory|bad_alloc', re.IGNORECASE)
+
+# Names and numbers of glibc's malloc.h, and the environment variables that set the same.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+_MALLOC_VARIABLES = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_MMAP_MAX_', 'GLIBC_TUNABLES')
+
+
+def keep_freed_memory() -> bool:
+    """Keep freed memory for the next tensors of this process, where a CPU computes.
+
+    glibc returns large blocks to the system, and each step has their pages zeroed anew. The process then stays as large
+    as it once was. docs/performance.md has the times.
+
+    Returns:
+        Whether it was set: False on machines with an accelerator, without glibc, and where the environment sets how
+        much memory is kept.
+    """
+    if sys.platform != 'linux' or get_device() != 'cpu' or any(name in os.environ for name in _MALLOC_VARIABLES):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)  # musl has none
+    return mallopt is not None and all(mallopt(*option) for option in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1)))
 
 
 @contextmanager
