@@ -28,6 +28,14 @@ else:
     is_compiling = is_dynamo_compiling = torch._dynamo.external_utils.is_compiling
 
 
+def known_equal(a: int, b: int) -> bool:
+    """Return whether two sizes are equal; in a graph of open sizes, whether they are for every image."""
+    if not is_compiling():
+        return a == b
+    # A module that torch loads late, and has loaded where it compiles.
+    return TORCH >= (2, 4) and torch.fx.experimental.symbolic_shapes.statically_known_true(a == b)
+
+
 def autocast_dtype(device: str) -> torch.dtype | None:
     """Return the dtype that autocast has for matrix products on a kind of device; None where it is off.
 

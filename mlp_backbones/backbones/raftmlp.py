@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..compat import is_compiling
+from ..compat import known_equal
 from ..layers import DropPath, LayerNorm2d, Mlp
 from ..ops import SPATIAL_RULES, fx_leaf, layer_norm, on_native_grid, spatial_shape
 from ..registry import register_family
@@ -72,7 +72,7 @@ class PatchResizeEmbed(nn.Module):
 def _resize_to_multiple(x: Tensor, divisor: int) -> Tensor:
     sides = spatial_shape(x)
     height, width = ((side + divisor - 1) // divisor * divisor for side in sides)
-    if not is_compiling() and (height, width) == tuple(sides):
+    if known_equal(height, sides[0]) and known_equal(width, sides[1]):
         return x
     return F.interpolate(x, (height, width), mode='bicubic')
 

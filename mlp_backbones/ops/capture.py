@@ -1,6 +1,7 @@
 """Detection of graph capture and of the transforms of ``torch.func``."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from typing import Any
 
@@ -35,6 +36,11 @@ def is_transformed() -> bool:
 def contiguous(x: Tensor, memory_format: torch.memory_format) -> Tensor:
     """Call ``x.contiguous``, except in transforms, where vmap lacks it."""
     return x if is_transformed() else x.contiguous(memory_format=memory_format)
+
+
+def without_autocast(device: str) -> AbstractContextManager:
+    """Compute a block in the precision of its tensors; exported graphs have no autocast."""
+    return nullcontext() if is_exporting() else torch.autocast(device, enabled=False)
 
 
 def fx_leaf(function: Callable[..., Any]) -> Callable[..., Any]:

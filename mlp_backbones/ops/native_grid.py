@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from ..compat import is_compiling
+from ..compat import known_equal
 from .capture import fx_leaf
+from .resize import resize_bicubic
 from .tensors import crop, pad_to_multiple, spatial_shape
 
 SPATIAL_RULES = ('tile', 'resize')
@@ -38,7 +38,7 @@ def _to_native(x: Tensor, grid: int, rule: str) -> Tensor:
     if _is_native(x, grid):
         return x
     if rule == 'resize':
-        return F.interpolate(x, (grid, grid), mode='bicubic')
+        return resize_bicubic(x, (grid, grid))
     x = pad_to_multiple(x, grid)
     rows, columns = (side // grid for side in spatial_shape(x))
     batch, channels = x.shape[:2]
@@ -55,7 +55,7 @@ def _from_native(mixed: Tensor, x: Tensor, grid: int, rule: str) -> Tensor:
         return mixed
     height, width = spatial_shape(x)
     if rule == 'resize':
-        return F.interpolate(mixed, (height, width), mode='bicubic')
+        return resize_bicubic(mixed, (height, width))
     rows, columns = ((side + grid - 1) // grid for side in (height, width))
     batch, channels = x.shape[:2]
     mixed = mixed.permute(0, 2, 3, 1).unflatten(0, (batch, rows, columns)).transpose(2, 3)
@@ -64,4 +64,4 @@ def _from_native(mixed: Tensor, x: Tensor, grid: int, rule: str) -> Tensor:
 
 
 def _is_native(x: Tensor, grid: int) -> bool:
-    return not is_compiling() and all(side == grid for side in spatial_shape(x))
+    return all(known_equal(side, grid) for side in spatial_shape(x))

@@ -1,10 +1,11 @@
 """Position biases of attention, learned on a fixed grid, on maps of any size."""
 
+import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from ..compat import is_compiling
-from .capture import fx_leaf
+from ..compat import known_equal
+from .capture import fx_leaf, without_autocast
+from .resize import bicubic_matrix, interpolate_axes
 from .tensors import spatial_shape
 
 
@@ -26,9 +27,14 @@ def resize_position_bias(x: Tensor, bias: Tensor, reduction: int, dilation: int 
     """
     grid, coarse = (round(int(n) ** 0.5) for n in bias.shape[1:])
     size = [(side + dilation - 1) // dilation for side in spatial_shape(x)] if dilation > 1 else spatial_shape(x)
-    if not is_compiling() and all(side == grid for side in size):
+    if all(known_equal(side, grid) for side in size):
         return bias
     height, width = ((side + reduction - 1) // reduction for side in size)
-    bias = bias.transpose(1, 2).unflatten(2, (grid, grid))
-    bias = F.interpolate(bias, (size[0], size[1]), mode='bicubic').flatten(2).transpose(1, 2)
-    return F.interpolate(bias.unflatten(2, (coarse, coarse)), (height, width), mode='bicubic').flatten(2)
+    x = bias.to(torch.promote_types(bias.dtype, torch.float32))
+    asking = (bicubic_matrix(grid, side, x) for side in size)
+    rows, columns = (bicubic_matrix(coarse, side, x) for side in (height, width))
+    x = interpolate_axes(x.unflatten(1, (grid, grid)), *asking).flatten(1, 2)
+    with without_autocast(x.device.type):
+        # Both axes at once, as they are short.
+        answering = (rows[:, None, :, None] * columns[:, None]).flatten(2).flatten(0, 1)
+        return (x @ answering.T).to(bias.dtype)

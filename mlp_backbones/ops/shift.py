@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..compat import is_compiling
 from .adjoint import apply_linear
 from .backends import select_implementation
-from .capture import fx_leaf, is_captured, is_exporting, is_transformed
+from .capture import fx_leaf, is_captured, is_exporting, is_transformed, without_autocast
 from .tensors import memory_format, wrap_index
 
 # (channels, rows, columns): groups of channels that cover every channel once, and how far away each reads.
@@ -52,6 +52,12 @@ def shift_channels(x: Tensor, shifts: ChannelShifts, wrap: bool = False) -> Tens
 def _cover_once(channels: int, shifts: ChannelShifts) -> bool:
     groups = [range(channels)[chosen] for chosen, _, _ in shifts]
     return sum(map(len, groups)) == channels == len(set().union(*groups))
+
+
+def _in_order(channels: int, shifts: ChannelShifts) -> bool:
+    """Return whether few groups lie side by side, as rolls take them."""
+    covered = [c for group, _, _ in shifts for c in range(channels)[group]]
+    return len(shifts) <= MAX_COPIES and covered == [*range(channels)]
 
 
 @fx_leaf
@@ -237,6 +243,8 @@ def _gather(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
 
 def _shift_traceable(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
     """Compute the same with whole-tensor operators, which compilers fuse and exporters know; sizes stay open."""
+    if wrap and is_compiling() and not is_exporting() and _in_order(int(x.shape[1]), shifts):
+        return torch.cat([torch.roll(x[:, c], (-rows, -columns), (2, 3)) for c, rows, columns in shifts], 1)
     if len(shifts) > MAX_COPIES or wrap:
         return _gather(x, shifts, wrap)
     # Compiled training was not measured with it.
@@ -277,7 +285,5 @@ def _one_hot_kernels(x: Tensor, shifts: ChannelShifts) -> tuple[Tensor, list[int
 
 
 def _depthwise(x: Tensor, weight: Tensor, padding: list[int], dilation: list[int]) -> Tensor:
-    if is_exporting():
-        return F.conv2d(x, weight, padding=padding, dilation=dilation, groups=len(weight))
-    with torch.autocast(x.device.type, enabled=False):  # a shift has no precision of its own
+    with without_autocast(x.device.type):  # a shift has no precision of its own
         return F.conv2d(x, weight, padding=padding, dilation=dilation, groups=len(weight))

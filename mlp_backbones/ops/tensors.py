@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..compat import autocast_dtype, is_compiling, is_dynamo_compiling
-from .capture import fx_leaf, is_captured, is_transformed
+from ..compat import autocast_dtype, is_compiling, is_dynamo_compiling, known_equal
+from .capture import fx_leaf, is_captured, is_exporting, is_transformed
 
 
 def memory_format(x: Tensor) -> torch.memory_format:
@@ -88,19 +88,21 @@ def pad_end(x: Tensor, rows: int, columns: int) -> Tensor:
 
     ``x`` itself is returned where there is nothing to pad, as by the functions below.
     """
-    # In a traced graph the amounts are symbols; a comparison would fix the size of the image.
-    if is_compiling() or rows or columns:
-        return F.pad(x, (0, columns, 0, rows))
-    return x
+    return x if known_equal(rows, 0) and known_equal(columns, 0) else F.pad(x, (0, columns, 0, rows))
 
 
 @fx_leaf
 def crop(x: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
     """Crop ``[B, C, H, W]`` to ``height`` rows from ``top`` on and ``width`` columns from ``left`` on."""
-    if is_compiling():
-        # A slice checks its memory layout, which would fix sizes in a traced graph.
+    if is_exporting():
+        # A view would ask for its memory layout, which would fix sizes in a traced graph.
         rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
         return x.index_select(2, top + rows).index_select(3, left + columns)
+    if is_compiling():
+        # Nor a view here; and also where nothing is cropped, a copy keeps compilers from computing what comes before it
+        # anew for each reader of the result.
+        x = torch.slice_copy(x.permute(0, 2, 3, 1), 1, top, top + height)
+        return torch.slice_copy(x, 2, left, left + width).permute(0, 3, 1, 2)
     return x[:, :, top : top + height, left : left + width]
 
 
