@@ -31,10 +31,10 @@ def resize_position_bias(x: Tensor, bias: Tensor, reduction: int, dilation: int 
         return bias
     height, width = ((side + reduction - 1) // reduction for side in size)
     x = bias.to(torch.promote_types(bias.dtype, torch.float32))
-    asking = (bicubic_matrix(grid, side, x) for side in size)
-    rows, columns = (bicubic_matrix(coarse, side, x) for side in (height, width))
-    x = interpolate_axes(x.unflatten(1, (grid, grid)), *asking).flatten(1, 2)
+    rows, columns = bicubic_matrix(grid, size[0], x), bicubic_matrix(grid, size[1], x)
+    x = interpolate_axes(x.unflatten(1, (grid, grid)), rows, columns).flatten(1, 2)
     with without_autocast(x.device.type):
         # Both axes at once, as they are short.
+        rows, columns = bicubic_matrix(coarse, height, x), bicubic_matrix(coarse, width, x)
         answering = (rows[:, None, :, None] * columns[:, None]).flatten(2).flatten(0, 1)
         return (x @ answering.T).to(bias.dtype)

@@ -56,7 +56,7 @@ def bicubic_matrix(length: int, new_length: int, like: Tensor) -> Tensor:
     near = ((SHARPNESS + 2) * distance - (SHARPNESS + 3)) * distance**2 + 1
     far = SHARPNESS * (((distance - 5) * distance + 8) * distance - 4)
     weight = torch.where(distance <= 1, near, far)
-    begin, end = (torch.scalar_tensor(side, **options) for side in (0, length - 1))
+    begin, end = torch.scalar_tensor(0, **options), torch.scalar_tensor(length - 1, **options)
     read = first[:, None] + torch.arange(-1, 3, **options)
     read = torch.where(read < begin, begin, torch.where(read > end, end, read))  # old runtimes clip no doubles
     matches = read[:, :, None] == torch.arange(length, **options)
