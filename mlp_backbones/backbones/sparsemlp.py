@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..compat import is_compiling
 from ..layers import DropPath, Mlp
-from ..ops import fx_leaf, gelu, is_transformed, on_native_grid
+from ..ops import fx_leaf, gelu, gelu_, is_transformed, on_native_grid
 from ..registry import register_family
 from .arguments import check
 from .base import Stage
@@ -103,7 +103,7 @@ def _chosen_experts(x: Tensor, weights: Tensor, chosen: Tensor, *parameters: Ten
     else:
         parts = x[order // top_k].split(choice.bincount(minlength=num_experts).tolist())
     experts = zip(parts, *parameters, strict=True)
-    mapped = torch.cat([F.linear(gelu(F.linear(part, w1, b1)), w2, b2) for part, w1, b1, w2, b2 in experts])
+    mapped = torch.cat([F.linear(gelu_(F.linear(part, w1, b1)), w2, b2) for part, w1, b1, w2, b2 in experts])
     # Every place is written once, so that the sum is the same in every run.
     y = torch.empty_like(mapped).index_copy(0, order, mapped)
     return (y.view(-1, top_k, x.shape[1]) * weights[:, :, None]).sum(1)
