@@ -247,8 +247,7 @@ def _shift_traceable(x: Tensor, shifts: ChannelShifts, wrap: bool) -> Tensor:
         return torch.cat([torch.roll(x[:, c], (-rows, -columns), (2, 3)) for c, rows, columns in shifts], 1)
     if len(shifts) > MAX_COPIES or wrap:
         return _gather(x, shifts, wrap)
-    # Compiled training was not measured with it.
-    if is_exporting() or (is_compiling() and x.is_cpu and not torch.is_grad_enabled()):
+    if is_exporting() or (is_compiling() and x.is_cpu):
         weight, padding, dilation = _one_hot_kernels(x, shifts)
         if weight[0].numel() <= MAX_POSITIONS:
             return _depthwise(x, weight, padding, dilation)
