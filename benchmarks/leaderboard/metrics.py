@@ -50,7 +50,7 @@ def metric_faults(head: str, metrics: Mapping[str, float]) -> list[str]:
             faults.append(f'metrics: {name} does not belong to {head}, whose metrics are {", ".join(known)}')
         elif not 0 <= value <= 100:
             faults.append(f'metrics: {name} is {value:g}: a percentage is from 0 to 100')
-        elif name in HEADLINES and 0 < value <= 1:
+        elif name in HEADLINES and 0 < value <= 1 and not _is_low(name, metrics):
             faults.append(f'metrics: {name} is {value:g}: it is in percent, so {100 * value:g} if this is a fraction')
     if faults:
         return faults
@@ -68,3 +68,9 @@ def metric_faults(head: str, metrics: Mapping[str, float]) -> list[str]:
             beside = f'AP50 {ap50:g}' + ('' if ap75 is None else f' and AP75 {ap75:g}')
             faults.append(f'metrics: {kind} AP is {ap:g}, but beside {beside} it is from {low:.1f} to {high:.1f}')
     return faults
+
+
+def _is_low(name: str, metrics: Mapping[str, float]) -> bool:
+    """Return whether an AP of at most 1 is a percentage: others of the model are above 1, and its AP50 allows it."""
+    ap50 = metrics.get(f'{name}50', 100)
+    return max(metrics.values()) > 1 and ap50 / 10 <= metrics[name] + ROUNDING

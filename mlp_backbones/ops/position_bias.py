@@ -2,10 +2,11 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..compat import known_equal
 from .capture import fx_leaf, without_autocast
-from .resize import bicubic_matrix, interpolate_axes
+from .resize import bicubic_matrix, interpolate_axes, is_counted
 from .tensors import spatial_shape
 
 
@@ -30,6 +31,10 @@ def resize_position_bias(x: Tensor, bias: Tensor, reduction: int, dilation: int 
     if all(known_equal(side, grid) for side in size):
         return bias
     height, width = ((side + reduction - 1) // reduction for side in size)
+    if is_counted(bias):
+        maps = bias.transpose(1, 2).unflatten(2, (grid, grid))
+        bias = F.interpolate(maps, (size[0], size[1]), mode='bicubic').flatten(2).transpose(1, 2)
+        return F.interpolate(bias.unflatten(2, (coarse, coarse)), (height, width), mode='bicubic').flatten(2)
     x = bias.to(torch.promote_types(bias.dtype, torch.float32))
     rows, columns = bicubic_matrix(grid, size[0], x), bicubic_matrix(grid, size[1], x)
     x = interpolate_axes(x.unflatten(1, (grid, grid)), rows, columns).flatten(1, 2)

@@ -18,7 +18,7 @@ def resize_bicubic(x: Tensor, size: Sequence[int]) -> Tensor:
     """Interpolate as ``F.interpolate(x, size, mode='bicubic')`` does, by one matrix product along each axis.
 
     Compilers fuse torch's operator with what reads its result, and compute it anew for each reader. Where a map of an
-    eager network shrinks, and in half precision, torch's operator runs.
+    eager network shrinks, and in half precision, torch's operator runs, and where MACs are counted.
 
     Args:
         x: ``[B, C, H, W]``.
@@ -29,10 +29,15 @@ def resize_bicubic(x: Tensor, size: Sequence[int]) -> Tensor:
     """
     height, width = spatial_shape(x)
     shrinks = not is_captured() and size[0] * size[1] <= height * width
-    if shrinks or x.dtype not in (torch.float32, torch.float64):
+    if shrinks or is_counted(x) or x.dtype not in (torch.float32, torch.float64):
         return F.interpolate(x, (size[0], size[1]), mode='bicubic')
     rows, columns = bicubic_matrix(height, size[0], x), bicubic_matrix(width, size[1], x)
     return interpolate_axes(x.permute(0, 2, 3, 1), rows, columns).permute(0, 3, 1, 2)
+
+
+def is_counted(x: Tensor) -> bool:
+    """Return whether this call may count MACs, of which interpolation has none: by shapes, or by a trace."""
+    return x.is_meta or torch.jit.is_tracing()
 
 
 def interpolate_axes(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
