@@ -27,7 +27,7 @@ def keep_freed_memory() -> bool:
     as it once was. docs/performance.md has the times.
 
     Returns:
-        Whether it was set: False on machines with an accelerator, without glibc, and where the environment sets how
+        Whether it was set. It is not on machines with an accelerator, without glibc, and where the environment sets how
         much memory is kept.
     """
     if sys.platform != 'linux' or get_device() != 'cpu' or any(name in os.environ for name in _MALLOC_VARIABLES):
