@@ -11,12 +11,15 @@ from torch.nn import functional as F
 
 from ..compat import is_compiling
 from ..layers import DropPath, Mlp
-from ..ops import fx_leaf, gelu, gelu_, is_transformed, on_native_grid
+from ..ops import fx_leaf, gelu, is_exporting, is_transformed, on_native_grid
+from ..ops.tensors import gelu_
 from ..registry import register_family
 from .arguments import check
 from .base import Stage
 from .mlpmixer import MLPMixer, Norm
 from .published import PublishedNames
+
+BLOCK = 256  # vectors that an expert maps at once in compiled graphs
 
 
 class Gate(nn.Linear):
@@ -77,15 +80,43 @@ class Experts(nn.Module):
         if self.training:
             self.imbalance = _imbalance(logits, noisy, gates, self.top_k)
         weights = weights.to(x.dtype)
-        if is_compiling() or is_transformed():
+        parameters = self.fc1, self.bias1, self.fc2, self.bias2
+        if is_exporting() or is_transformed():
             return self._all_experts(x, torch.zeros_like(gates, dtype=x.dtype).scatter(1, chosen, weights))
-        return _chosen_experts(x, weights, chosen, self.fc1, self.bias1, self.fc2, self.bias2)
+        if is_compiling():
+            return _experts_of_blocks(x, weights, chosen, *parameters)
+        return _chosen_experts(x, weights, chosen, *parameters)
 
     def _all_experts(self, x: Tensor, weights: Tensor) -> Tensor:
-        """The same numbers in a graph without choices: every expert maps every vector."""
+        """The same numbers without choices: every expert maps every vector."""
         hidden = gelu(torch.einsum('nc,ehc->enh', x, self.fc1) + self.bias1[:, None])
         mapped = torch.einsum('enh,ech->enc', hidden, self.fc2) + self.bias2[:, None]
         return torch.einsum('enc,ne->nc', mapped, weights)
+
+
+def _experts_of_blocks(x: Tensor, weights: Tensor, chosen: Tensor, *parameters: Tensor) -> Tensor:
+    """Sparse dispatch in a graph, whose sizes cannot depend on choices.
+
+    The vectors of each expert fill whole blocks, the last of which zeros complete. However the vectors are divided, no
+    more than ``len(x) * top_k // BLOCK`` blocks and one for each expert are needed.
+    """
+    num_experts, choice = len(parameters[0]), chosen.flatten()
+    order = choice.argsort(stable=True)
+    owner = choice[order]
+    counts = (choice[:, None] == torch.arange(num_experts, device=x.device)).sum(0)
+    blocks = (counts + BLOCK - 1) // BLOCK
+    last = blocks.cumsum(0)
+    # What blocks before those of an expert have in excess moves its vectors on.
+    excess = (last - blocks) * BLOCK - (counts.cumsum(0) - counts)
+    place = torch.arange(len(choice), device=x.device) + excess[owner]
+    total = len(choice) // BLOCK + num_experts
+    rows = x.new_zeros(total * BLOCK, x.shape[1]).index_copy(0, place, x[order // chosen.shape[1]])
+    expert = (torch.arange(total, device=x.device)[:, None] >= last).sum(1).clamp(max=num_experts - 1)
+    w1, b1, w2, b2 = [parameter[expert] for parameter in parameters]
+    hidden = gelu(torch.bmm(rows.view(total, BLOCK, x.shape[1]), w1.transpose(1, 2)) + b1[:, None])
+    mapped = (torch.bmm(hidden, w2.transpose(1, 2)) + b2[:, None]).flatten(0, 1)[place]
+    y = torch.empty_like(mapped).index_copy(0, order, mapped)
+    return (y.view(*chosen.shape, x.shape[1]) * weights[:, :, None]).sum(1)
 
 
 @fx_leaf

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import mlp_backbones as mb
+from mlp_backbones.backbones import sparsemlp
 from mlp_backbones.backbones.sparsemlp import Experts
 from tests.backbones.slim import loss_of, slim, slim_arch
 from tests.configs.test_models import MODELS, data
@@ -45,6 +46,23 @@ def test_each_vector_gets_its_best_experts(num, top_k, vectors):
     ):
         torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
     assert torch.equal(layer(x), y) and layer.imbalance is None
+
+
+@pytest.mark.newer
+@pytest.mark.parametrize(('num', 'top_k'), [(1, 1), (4, 1), (5, 2), (3, 3)])
+@pytest.mark.parametrize('vectors', [0, 1, 50, 64])
+@pytest.mark.parametrize('dynamic', [False, True])
+def test_compiled_experts_map_blocks_of_vectors(num, top_k, vectors, dynamic, monkeypatch):
+    monkeypatch.setattr(sparsemlp, 'BLOCK', 8)
+    layer = experts(num, top_k).eval()
+    torch.compiler.reset()
+    compiled = torch.compile(layer, fullgraph=True, dynamic=dynamic, backend='aot_eager')
+    x = torch.randn(vectors, 6, dtype=torch.float64, requires_grad=True)
+    inputs = (x, *layer.parameters())
+    got, wanted = compiled(x), layer(x)
+    torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
+    grads = [torch.autograd.grad(y.square().sum(), inputs) for y in (got, wanted)]
+    torch.testing.assert_close(*grads, rtol=1e-10, atol=1e-12)
 
 
 def test_only_the_chosen_experts_are_computed():
