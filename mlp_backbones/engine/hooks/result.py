@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
@@ -84,7 +83,7 @@ def average(results: Sequence[Result]) -> Result:
 
 
 def from_logs(
-    runner: Runner, logged: dict[str, float], record: dict, meta: dict, test: str = 'single'
+    runner: Runner, logged: dict[str, float], record: dict, meta: dict, test: str | None = None
 ) -> Result | None:
     """Return the result of a validation or a test; None if ``logged`` has none of :data:`METRICS`.
 
@@ -93,9 +92,9 @@ def from_logs(
         logged: its metrics, by the names of mmdet, mmseg and mmpretrain.
         record: of the training, as :class:`ResultHook` puts it into checkpoints.
         meta: of its checkpoint: 'epoch' and 'iter' that are done.
-        test: as in :class:`Result`. Default 'single'.
+        test: as in :class:`Result`. Default: None, for a validation.
     """
-    logged = logged or _found_nothing(runner.cfg)
+    logged = {**_found_nothing(runner.cfg.get('test_evaluator' if test else 'val_evaluator'), logged), **logged}
     metrics = {name: round(float(logged[key]) * scale, 2) for key, (name, scale) in METRICS.items() if key in logged}
     if not metrics:
         return None
@@ -104,7 +103,7 @@ def from_logs(
     return Result(
         **{key: record[key] for key in ('config', 'options', 'config_hash', 'commit', 'command')},
         completed=meta[unit] >= end,
-        test=test,
+        test=test or 'single',
         metrics=metrics,
         seeds=[record['seed']],
         threads=hardware.pop('threads'),
@@ -114,13 +113,17 @@ def from_logs(
     )
 
 
-def _found_nothing(cfg: Config) -> dict[str, float]:
-    """The metrics of a detector that found nothing: mmdet's CocoMetric returns none then, as nothing matches."""
-    evaluators = cfg.get('val_evaluator') or cfg.get('test_evaluator') or []
-    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
-    asked = [each.get('metric', 'bbox') for each in evaluators if type_name(each) == 'CocoMetric']
-    kinds = {kind for metric in asked for kind in ([metric] if isinstance(metric, str) else metric)}
-    return {key: 0.0 for key in METRICS if key.startswith(tuple(f'coco/{kind}_' for kind in kinds))}
+def _found_nothing(evaluators: list[dict] | dict | None, logged: dict[str, float]) -> dict[str, float]:
+    """Return zero for the AP that a detector lacks as it found nothing: mmdet's CocoMetric then logs none."""
+    evaluators = evaluators if isinstance(evaluators, list) else [evaluators] if evaluators else []
+    asked = [
+        each.get('metric', 'bbox')
+        for each in evaluators
+        if type_name(each) == 'CocoMetric' and not each.get('format_only') and each.get('prefix') in (None, 'coco')
+    ]
+    kinds = {f'coco/{kind}_' for metric in asked for kind in ([metric] if isinstance(metric, str) else metric)}
+    lacking = tuple(kind for kind in kinds if not any(key.startswith(kind) for key in logged))
+    return {key: 0.0 for key in METRICS if key.startswith(lacking)}
 
 
 @HOOKS.register_module()

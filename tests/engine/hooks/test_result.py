@@ -8,7 +8,7 @@ import pytest
 
 from mlp_backbones.apis import load_config, prepare_train
 from mlp_backbones.engine import build_runner
-from mlp_backbones.engine.hooks.result import Result, average
+from mlp_backbones.engine.hooks.result import Result, ResultHook, average, from_logs
 from mlp_backbones.engine.provenance import command, commit, config_hash, machine, versions
 from mlp_backbones.errors import UserError
 from tests.conftest import ROOT, TINY
@@ -85,7 +85,19 @@ def test_a_detector_that_finds_nothing_has_zero_ap(workspace, tmp_path, monkeypa
     options = {'train_cfg.max_epochs': 1, 'model.test_cfg.rcnn.score_thr': 2}
     config = load_config('cyclemlp_maskrcnn_digits', CONFIGS, TINY | options)
     prepare_train(config, str(tmp_path), 'none', amp=False, resume='')
-    build_runner(config).train()
+    runner = build_runner(config)
+    runner.train()
     result = Result.read(tmp_path / 'result.json')
     assert result.completed
-    assert result.metrics == {f'{kind} AP{end}': 0.0 for kind in ('box', 'mask') for end in ('', '50', '75')}
+    masks = {f'mask AP{end}': 0.0 for end in ('', '50', '75')}
+    assert result.metrics == {f'box AP{end}': 0.0 for end in ('', '50', '75')} | masks
+
+    (record,) = (hook.record for hook in runner.hooks if isinstance(hook, ResultHook))
+
+    def tested(logged, **options):
+        runner.cfg.test_evaluator.update(options)
+        return from_logs(runner, logged, record, dict(epoch=1), 'single')
+
+    assert tested({'coco/bbox_mAP': 0.5}).metrics == {'box AP': 50.0} | masks
+    # What was not evaluated, or is not read by its name, is not zero.
+    assert tested({}, format_only=True) is None and tested({}, format_only=False, prefix='digits') is None
