@@ -71,6 +71,6 @@ def metric_faults(head: str, metrics: Mapping[str, float]) -> list[str]:
 
 
 def _is_low(name: str, metrics: Mapping[str, float]) -> bool:
-    """Return whether an AP of at most 1 is a percentage: others of the model are above 1, and its AP50 allows it."""
+    """Return whether an AP of at most 1 is a percentage: all of the model are low, and its AP50 allows it."""
     ap50 = metrics.get(f'{name}50', 100)
-    return max(metrics.values()) > 1 and ap50 / 10 <= metrics[name] + ROUNDING
+    return 1 < max(metrics.values()) <= 25 and ap50 / 10 <= metrics[name] + ROUNDING

@@ -81,6 +81,10 @@ def test_a_missing_field_is_named(field):
             dict(metrics={name: value / 100 for name, value in BOXES.items()}),
             'metrics: box AP is 0.7125: it is in percent, so 71.25 if',
         ),
+        (
+            dict(metrics={name: value / (100 if 'box' in name else 1) for name, value in BOXES.items()}),
+            'metrics: box AP is 0.7125: it is in percent, so 71.25 if',
+        ),
         (dict(metrics=dict(BOXES, **{'box AP': 7125})), 'metrics: box AP is 7125: a percentage is from 0 to 100'),
         (dict(metrics=dict(BOXES, **{'box AP': -1})), 'metrics: box AP is -1: a percentage is from 0 to 100'),
         (dict(metrics=dict(BOXES, **{'box AP': 97})), 'metrics: box AP (97) is above box AP50 (96)'),
