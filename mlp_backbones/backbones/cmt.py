@@ -20,7 +20,8 @@ from ..layers import (
     fold_norm_before,
     linear_gelu,
 )
-from ..ops import align_gradient, autocast_once, gelu_, on_phases, pad_to_multiple, resize_position_bias
+from ..ops import align_gradient, autocast_once, on_phases, pad_to_multiple, resize_position_bias
+from ..ops.tensors import gelu_
 from ..registry import MODELS, register, register_family
 from .arguments import check
 from .base import MLPBackbone, Stage

@@ -1,6 +1,7 @@
 from torch import Tensor, nn
 
-from ..ops import gelu, gelu_
+from ..ops import gelu
+from ..ops.tensors import gelu_
 from .plain import is_plain
 
 

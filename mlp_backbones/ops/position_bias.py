@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from ..compat import known_equal
 from .capture import fx_leaf, without_autocast
-from .resize import bicubic_matrix, interpolate_axes, is_counted
+from .resize import bicubic_matrix, by_products, interpolate_axes
 from .tensors import spatial_shape
 
 
@@ -14,8 +14,8 @@ from .tensors import spatial_shape
 def resize_position_bias(x: Tensor, bias: Tensor, reduction: int, dilation: int = 1) -> Tensor:
     """Interpolate a bias for the positions of ``x`` and of the map that is ``reduction`` times coarser.
 
-    Bicubic, first over the positions that ask, then over those that answer. The bias of a map of the native size stays
-    as it is.
+    Bicubic, first over the positions of the queries, then over those of the keys. The bias of a map of the native size
+    stays as it is.
 
     Args:
         x: ``[B, C, H, W]``, of which only the size counts; with a dilation larger.
@@ -31,15 +31,15 @@ def resize_position_bias(x: Tensor, bias: Tensor, reduction: int, dilation: int 
     if all(known_equal(side, grid) for side in size):
         return bias
     height, width = ((side + reduction - 1) // reduction for side in size)
-    if is_counted(bias):
+    if not by_products(bias):
         maps = bias.transpose(1, 2).unflatten(2, (grid, grid))
         bias = F.interpolate(maps, (size[0], size[1]), mode='bicubic').flatten(2).transpose(1, 2)
         return F.interpolate(bias.unflatten(2, (coarse, coarse)), (height, width), mode='bicubic').flatten(2)
-    x = bias.to(torch.promote_types(bias.dtype, torch.float32))
-    rows, columns = bicubic_matrix(grid, size[0], x), bicubic_matrix(grid, size[1], x)
-    x = interpolate_axes(x.unflatten(1, (grid, grid)), rows, columns).flatten(1, 2)
-    with without_autocast(x.device.type):
+    table = bias.to(torch.promote_types(bias.dtype, torch.float32))
+    rows, columns = bicubic_matrix(grid, size[0], table), bicubic_matrix(grid, size[1], table)
+    table = interpolate_axes(table.unflatten(1, (grid, grid)), rows, columns).flatten(1, 2)
+    with without_autocast(table.device.type):
         # Both axes at once, as they are short.
-        rows, columns = bicubic_matrix(coarse, height, x), bicubic_matrix(coarse, width, x)
-        answering = (rows[:, None, :, None] * columns[:, None]).flatten(2).flatten(0, 1)
-        return (x @ answering.T).to(bias.dtype)
+        rows, columns = bicubic_matrix(coarse, height, table), bicubic_matrix(coarse, width, table)
+        keys = (rows[:, None, :, None] * columns[:, None]).flatten(2).flatten(0, 1)
+        return (table @ keys.T).to(bias.dtype)

@@ -6,19 +6,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .capture import fx_leaf, is_captured, without_autocast
+from .capture import is_captured, without_autocast
 from .tensors import spatial_shape
 
 # The parameter of the cubic kernel that torch has; others have -0.5.
 SHARPNESS = -0.75
 
 
-@fx_leaf
 def resize_bicubic(x: Tensor, size: Sequence[int]) -> Tensor:
     """Interpolate as ``F.interpolate(x, size, mode='bicubic')`` does, by one matrix product along each axis.
 
-    Compilers fuse torch's operator with what reads its result, and compute it anew for each reader. Where a map of an
-    eager network shrinks, and in half precision, torch's operator runs, and where MACs are counted.
+    Compilers fuse torch's operator with what reads its result, and compute it anew for each reader. Torch's operator
+    runs all the same in half precision, where a map of an eager network shrinks, and where :func:`by_products` says no.
 
     Args:
         x: ``[B, C, H, W]``.
@@ -29,15 +28,15 @@ def resize_bicubic(x: Tensor, size: Sequence[int]) -> Tensor:
     """
     height, width = spatial_shape(x)
     shrinks = not is_captured() and size[0] * size[1] <= height * width
-    if shrinks or is_counted(x) or x.dtype not in (torch.float32, torch.float64):
+    if shrinks or not by_products(x) or x.dtype not in (torch.float32, torch.float64):
         return F.interpolate(x, (size[0], size[1]), mode='bicubic')
     rows, columns = bicubic_matrix(height, size[0], x), bicubic_matrix(width, size[1], x)
     return interpolate_axes(x.permute(0, 2, 3, 1), rows, columns).permute(0, 3, 1, 2)
 
 
-def is_counted(x: Tensor) -> bool:
-    """Return whether this call may count MACs, of which interpolation has none: by shapes, or by a trace."""
-    return x.is_meta or torch.jit.is_tracing()
+def by_products(x: Tensor) -> bool:
+    """Return whether products interpolate: on a CPU, where this was measured, and not where a trace may count MACs."""
+    return x.is_cpu and not torch.jit.is_tracing()
 
 
 def interpolate_axes(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -25,7 +25,16 @@ def test_products_along_the_axes_are_torchs_interpolation(shape, size):
         torch.testing.assert_close(*grads, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize('size', [(4, 5), (8, 10), (20, 3), (3, 40)])
+def test_products_resize_where_a_map_grows_and_in_graphs(monkeypatch):
+    x = torch.randn(2, 3, 8, 10)
+    grown, shrunk = (F.interpolate(x, size, mode='bicubic') for size in ((16, 9), (4, 5)))
+    monkeypatch.setattr(F, 'interpolate', None)
+    torch.testing.assert_close(resize_bicubic(x, (16, 9)), grown)
+    pretend_compiling(monkeypatch, exporting=False)
+    torch.testing.assert_close(resize_bicubic(x, (4, 5)), shrunk)
+
+
+@pytest.mark.parametrize('size', [(4, 5), (8, 10), (20, 9), (3, 40)])
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize('format_', [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize('captured', [False, True])

@@ -172,7 +172,8 @@ def test_shift_of_channels_is_the_formula_in_every_form(size, offsets, interleav
     for copies, captured in ((20, False), (0, False), (20, True), (0, True)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(shift_module, 'MAX_COPIES', copies)
-            patch.setattr(shift_module, 'is_captured', lambda captured=captured: captured)
+            if captured:
+                pretend_compiling(patch, exporting=False)
             got = shift_channels(x, shifts, wrap)
         assert torch.equal(got, expected)
         assert captured or memory_format(got) == memory_format(x)

@@ -4,7 +4,8 @@ from torch.nn import functional as F
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from mlp_backbones.layers import Mlp
-from mlp_backbones.ops import gelu, gelu_
+from mlp_backbones.ops import gelu
+from mlp_backbones.ops.tensors import gelu_
 
 
 @pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.bfloat16])
