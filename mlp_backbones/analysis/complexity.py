@@ -64,7 +64,7 @@ def count(model: nn.Module, size: tuple[int, int], parts: dict[str, str]) -> dic
     C is what the backbone, or else the first convolution of the network, takes.
 
     Args:
-        model: in eval mode, on any device.
+        model: in eval mode, on any device; on a CPU the products of interpolation may count, elsewhere not.
         size: (H, W) of the image, in pixels.
         parts: names of parts, by the name of their module in ``model``.
 

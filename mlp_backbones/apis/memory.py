@@ -17,7 +17,7 @@ _NO_MEMORY = re.compile('insufficient memory|failed to allocate|allocate memory|
 
 # Names and numbers of glibc's malloc.h, and the environment variables that set the same.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-_MALLOC_VARIABLES = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_MMAP_MAX_', 'GLIBC_TUNABLES')
+_MALLOC_VARIABLES = ('MALLOC_TRIM_THRESHOLD_', 'MALLOC_MMAP_THRESHOLD_', 'MALLOC_MMAP_MAX_')
 
 
 def keep_freed_memory() -> bool:
@@ -27,10 +27,13 @@ def keep_freed_memory() -> bool:
     as it once was. docs/performance.md has the times.
 
     Returns:
-        Whether it was set. It is not on machines with an accelerator, without glibc, and where the environment sets how
-        much memory is kept.
+        Whether it was set. It is not on machines with an accelerator, without glibc, and where the environment sets
+        these options of malloc.
     """
-    if sys.platform != 'linux' or get_device() != 'cpu' or any(name in os.environ for name in _MALLOC_VARIABLES):
+    chosen = any(name in os.environ for name in _MALLOC_VARIABLES)
+    if chosen or 'glibc.malloc.' in os.environ.get('GLIBC_TUNABLES', ''):
+        return False
+    if sys.platform != 'linux' or get_device() != 'cpu':
         return False
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)  # musl has none
     return mallopt is not None and all(mallopt(*option) for option in ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, -1)))
