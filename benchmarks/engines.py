@@ -1,7 +1,9 @@
 """The same network in each engine that runs it, every engine in a process of its own, in turns."""
 
+import ctypes
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ from mlp_backbones.errors import UserError, describe
 from .suites import ALTERNATIVES, Row, build_network
 
 CALIBRATION = 4  # images of noise, as those that are measured
+PR_SET_PDEATHSIG = 1  # of Linux's prctl.h: the signal that a process gets when its parent ends
 Run = Callable[[], tuple[Tensor, ...]]
 
 
@@ -196,6 +199,9 @@ class Worker:
 def _serve(connection: Connection, engine: str) -> None:
     """Answer the messages of :class:`Worker` until it ends this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends all workers
+    if sys.platform == 'linux':
+        # A stopped process would outlive a parent that was killed.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     keep_freed_memory()
     steps: dict[str, Timer] = {}
     while True:

@@ -1,12 +1,17 @@
 """The suite of engines measures equal networks, and its tables and the check of ratios name what changed."""
 
 import json
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.check import check
 from benchmarks.engine_tables import fastest, grouped
+from tests.conftest import ROOT
 
 
 def record(engine, precision, time, error, **more):
@@ -59,3 +64,24 @@ def test_engines_give_the_numbers_of_the_eager_network(tmp_path):
         assert low <= row['output_error'] < high
     assert main(['report', str(tmp_path / 'a.json')]) == 0
     assert fastest(content) == (tmp_path / 'a-fastest.md').read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != 'linux', reason='elsewhere a stopped process outlives its parent')
+def test_a_killed_suite_leaves_no_stopped_process():
+    script = """
+from benchmarks.engines import Worker
+if __name__ == '__main__':
+    worker = Worker('eager')
+    worker.send('prepare', [])
+    worker.receive()
+    print(worker.process.pid, flush=True)
+    worker.process.join()
+"""
+    with subprocess.Popen([sys.executable, '-c', script], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        worker = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    end = time.monotonic() + 30
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
