@@ -66,9 +66,10 @@ def test_the_published_rule_resizes_the_residual_as_well():
 
 
 def test_output_0_is_the_embedding():
-    net = slim('RaftMLP').eval()
-    x = torch.randn(1, 3, 30, 41)
-    assert torch.equal(net(x)[0], net.stem(x)) and not [*net.stages[0].parameters()]
+    net = slim('RaftMLP').double().eval()
+    x = torch.randn(1, 3, 30, 41, dtype=torch.float64)
+    torch.testing.assert_close(net(x)[0], net.stem(x), rtol=1e-12, atol=1e-12)
+    assert not [*net.stages[0].parameters()]
     assert not net.out_norms and isinstance(
         mb.build_classifier('RaftMLP', arch=slim_arch('RaftMLP')).backbone, nn.Module
     )
