@@ -8,14 +8,14 @@ import pytest
 
 from tests.conftest import ROOT
 
-# Prints what the function returned, and the page faults of four tensors of 64 MiB.
+# Prints what the function returned, and the page faults of four tensors of 64 MiB, once the heap has places for them.
 SCRIPT = """
 import resource
 import torch
 from mlp_backbones.apis import keep_freed_memory
 
 kept = keep_freed_memory()
-for _ in range(2):
+for _ in range(6):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(4):
         torch.ones(2**24)
