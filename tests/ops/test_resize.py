@@ -47,6 +47,7 @@ def test_resizing_in_every_precision_and_layout(size, dtype, format_, captured, 
         torch.testing.assert_close(resize_bicubic(x, size), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('dynamic', [False, True])
 def test_compiled_resizing(dynamic):
     compiled = torch.compile(resize_bicubic, fullgraph=True, dynamic=dynamic)
